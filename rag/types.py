@@ -1,0 +1,135 @@
+"""Values that travel between the parts of `rag`, and into and out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatMatrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """A document as a loader returns it: `content` is the text that offsets refer to."""
+
+    title: str
+    content: str
+    type: str = "document"
+    category: str = "general"
+    language: str | None = None  # ISO 639-1, lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`content[start:end]`, counted in Unicode code points."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document, cut at headings, paragraphs and sentences.
+
+    `headings` is the path of headings it stands under, outermost first. `sentences` are spans in
+    the whole document, in order, each within start..end.
+    """
+
+    start: int
+    end: int
+    headings: tuple[str, ...]
+    sentences: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stored chunk with what is needed to rank, show and cite it.
+
+    `text == document.content[start:end]`. `sentence_vectors` has shape (len(sentences), dimension),
+    float32, rows of unit length.
+    """
+
+    chunk_id: int
+    document_id: str
+    title: str
+    type: str
+    category: str
+    language: str | None
+    source: str | None
+    text: str
+    headings: tuple[str, ...]
+    start: int
+    end: int
+    sentences: tuple[Span, ...]
+    sentence_vectors: FloatMatrix = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question. `score` is the calibrated relevance, 0..1."""
+
+    passage: Passage
+    score: float
+    cosine: float
+    lexical: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier message of the conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Restricts a search; an empty tuple means no restriction on that property.
+
+    Values within one property are alternatives, properties are combined with "and".
+    """
+
+    types: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    document_ids: tuple[str, ...] | None = None
+
+    def is_empty(self) -> bool:
+        return not (self.types or self.categories or self.languages) and self.document_ids is None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """What was found for a question.
+
+    `query` is the text that was searched (the question, completed from earlier turns),
+    `query_vector` its embedding of shape (dimension,). `hits` are best first, numbered [1], [2], …
+    in this order. `grounded` is whether the best hit passes the relevance threshold. `nearest`
+    holds the best passages also when nothing passed, to name near topics.
+    """
+
+    question: str
+    query: str
+    query_vector: FloatMatrix = field(repr=False, compare=False)
+    hits: tuple[Hit, ...]
+    nearest: tuple[Hit, ...]
+    grounded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CitedPassage:
+    """The source behind one `[number]` of an answer.
+
+    `quote == document.content[start:end]`, one or more whole sentences of the hit.
+    """
+
+    number: int
+    document_id: str
+    title: str
+    quote: str
+    start: int
+    end: int
+    score: float
