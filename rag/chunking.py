@@ -1,0 +1,241 @@
+"""Cuts a document into passages at headings, paragraphs, list items, rows and sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from rag.blocks import Block, parse_blocks
+from rag.sentences import split_sentences, strip_span
+from rag.types import Chunk, Span
+
+# A list item or code line up to this many characters is one sentence, a longer one is split.
+_MAX_ITEM_LENGTH: Final = 300
+# A chunk holds at most this many characters per token, whatever the tokenizer says: some count a
+# "word" of a million letters as one unknown token.
+_MAX_CHARACTERS_PER_TOKEN: Final = 8
+_WORD = re.compile(r"[^\W_]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """The smallest piece that is not cut unless it alone is too long.
+
+    `start..end` is what a chunk covers (with the bullet), `body` is where its sentence starts, None
+    for layout without text. `opens` says that a block starts here, `binds` that the next unit
+    belongs to it ("You need:" before a list, a table's head before its first row).
+    """
+
+    start: int
+    end: int
+    body: int | None
+    opens: bool
+    binds: bool
+    tokens: int
+
+
+def chunk(content: str, *, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
+    """Cut `content` into chunks of at most `max_tokens` (as `count_tokens` counts, which includes
+    the special tokens), in order and without overlap.
+
+    A chunk lies under one path of headings, and a section that fits is one chunk; a longer one is
+    cut into chunks of similar size, at the borders of blocks if possible, else of sentences. Only
+    a sentence that alone is too long is cut between words, or within a word if it must be. Every
+    letter and digit outside heading lines is in exactly one chunk; layout without letters may be
+    in none. A text of headings alone is cut as if they were paragraphs. Takes linear time.
+    """
+    measure = _Measure(count_tokens, max_tokens)
+    blocks = list(parse_blocks(content))
+    return _chunks(content, blocks, measure) or _chunks(
+        content, [_as_paragraph(block) for block in blocks], measure
+    )
+
+
+def _chunks(content: str, blocks: list[Block], measure: _Measure) -> list[Chunk]:
+    chunks = []
+    for headings, section in _sections(blocks):
+        for group in _pack(content, list(_units(content, section, measure)), measure):
+            start, end = group[0].start, group[-1].end
+            if _WORD.search(content, start, end):
+                chunks.append(Chunk(start, end, headings, _sentences(group)))
+    return chunks
+
+
+def _as_paragraph(block: Block) -> Block:
+    if block.kind != "heading":
+        return block
+    return Block("paragraph", block.start, block.end, block.start)
+
+
+class _Measure:
+    """Counts tokens without the special ones, so that counts add up."""
+
+    def __init__(self, count_tokens: Callable[[str], int], max_tokens: int) -> None:
+        self._count = count_tokens
+        self._special = count_tokens("")
+        self.limit = max(1, max_tokens - self._special)
+        self.max_characters = self.limit * _MAX_CHARACTERS_PER_TOKEN
+
+    def tokens(self, text: str) -> int:
+        return max(0, self._count(text) - self._special)
+
+    def fits(self, text: str) -> bool:
+        return len(text) <= self.max_characters and self.tokens(text) <= self.limit
+
+
+def _sections(blocks: Iterable[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
+    """Runs of blocks between headings, each with its path of headings."""
+    path: list[Block] = []
+    section: list[Block] = []
+    for block in blocks:
+        if block.kind != "heading":
+            section.append(block)
+            continue
+        if section:
+            yield _texts(path), section
+            section = []
+        while path and path[-1].level >= block.level:
+            path.pop()
+        path.append(block)
+    if section:
+        yield _texts(path), section
+
+
+def _texts(path: list[Block]) -> tuple[str, ...]:
+    return tuple(block.heading for block in path if block.heading)
+
+
+def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_Unit]:
+    for block, following in pairwise([*section, None]):
+        assert block is not None
+        if block.kind == "mark":
+            spans = [(block.start, block.end)]
+        elif block.kind == "row" or (
+            block.kind in ("item", "code") and block.end - block.body <= _MAX_ITEM_LENGTH
+        ):
+            spans = [(block.body, block.end)]
+        else:
+            spans = [
+                (block.body + start, block.body + end)
+                for start, end in split_sentences(content[block.body : block.end])
+            ] or [(block.start, block.end)]
+        # The bullet belongs to the first sentence's unit, but not to the sentence.
+        binds = following is not None and (
+            content[block.end - 1] == ":" or (block.kind == "row" and following.kind == "mark")
+        )
+        for number, (start, end) in enumerate(spans):
+            first, last = number == 0, number == len(spans) - 1
+            yield from _cut(
+                content,
+                _Unit(
+                    start=block.start if first else start,
+                    end=end,
+                    body=None if block.kind == "mark" else strip_span(content, start, end)[0],
+                    opens=first and block.kind not in ("mark", "code"),
+                    binds=binds and last,
+                    tokens=0,
+                ),
+                measure,
+            )
+
+
+def _cut(content: str, unit: _Unit, measure: _Measure) -> Iterator[_Unit]:
+    """The unit itself with its count, or pieces of it that fit."""
+    start, opens = unit.start, unit.opens
+    while True:
+        end, tokens = _fitting_end(content, start, unit.end, measure)
+        whole = end == unit.end
+        body = unit.body
+        if body is not None:
+            body = max(body, start) if body < end else None
+        yield _Unit(start, end, body, opens, unit.binds and whole, tokens)
+        if whole:
+            return
+        start, opens = strip_span(content, end, unit.end)[0], False
+
+
+def _fitting_end(content: str, start: int, end: int, measure: _Measure) -> tuple[int, int]:
+    """How far a piece from `start` may go, and its tokens: at least one character."""
+    piece_end = min(end, start + measure.max_characters)
+    if piece_end < end:
+        piece_end = _word_border(content, start, piece_end)
+    while True:
+        tokens = measure.tokens(content[start:piece_end])
+        if tokens <= measure.limit or piece_end - start <= 1:
+            return piece_end, tokens
+        # Aim a little lower than the limit: each further round costs another count.
+        length = int((piece_end - start) * measure.limit / tokens * 0.95)
+        length = max(1, min(length, piece_end - start - 1))
+        piece_end = _word_border(content, start, start + length)
+
+
+def _word_border(content: str, start: int, end: int) -> int:
+    """The last border between words in content[start:end], or `end` if there is none."""
+    if content[end].isspace():
+        border = end
+    else:
+        border = end
+        while border > start and not content[border - 1].isspace():
+            border -= 1
+    while border > start and content[border - 1].isspace():
+        border -= 1
+    return border if border > start else end
+
+
+def _pack(content: str, units: list[_Unit], measure: _Measure) -> Iterator[list[_Unit]]:
+    """Groups of neighbouring units, each within the limit and all of similar size."""
+    total = sum(unit.tokens for unit in units)
+    parts = -(-total // measure.limit)  # rounded up
+    target = total / max(1, parts)
+    groups: list[list[_Unit]] = []
+    group: list[_Unit] = []
+    tokens = 0
+    for unit in units:
+        full = group and (
+            tokens + unit.tokens > measure.limit
+            or unit.end - group[0].start > measure.max_characters
+        )
+        enough = group and unit.opens and not group[-1].binds and tokens >= target * 0.85
+        if full or enough:
+            groups.append(group)
+            group, tokens = [], 0
+        group.append(unit)
+        tokens += unit.tokens
+    if group:
+        groups.append(group)
+    for group in _merge_tail(content, groups, measure):
+        yield from _within_limit(content, group, measure)
+
+
+def _merge_tail(content: str, groups: list[list[_Unit]], measure: _Measure) -> list[list[_Unit]]:
+    """Give a small rest at the section's end to the group before it, if that has room."""
+    if len(groups) >= 2:
+        joined = groups[-2] + groups[-1]
+        if (
+            sum(unit.tokens for unit in groups[-1]) * 4 < measure.limit
+            and sum(unit.tokens for unit in joined) <= measure.limit
+            and measure.fits(content[joined[0].start : joined[-1].end])
+        ):
+            return [*groups[:-2], joined]
+    return groups
+
+
+def _within_limit(content: str, group: list[_Unit], measure: _Measure) -> Iterator[list[_Unit]]:
+    """The group, halved until it fits: counts need not add up exactly for every tokenizer."""
+    pending = [group]
+    while pending:
+        group = pending.pop()
+        text = content[group[0].start : group[-1].end]
+        if len(group) == 1 or measure.fits(text):
+            yield group
+        else:
+            middle = len(group) // 2
+            pending += [group[middle:], group[:middle]]
+
+
+def _sentences(group: list[_Unit]) -> tuple[Span, ...]:
+    spans = tuple(Span(unit.body, unit.end) for unit in group if unit.body is not None)
+    return spans or (Span(group[0].start, group[-1].end),)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.blocks import parse_blocks
+from rag.chunking import chunk
+from rag.types import Chunk
+
+
+def count_words(text: str) -> int:
+    """A stand-in for a tokenizer: two special tokens and one per word."""
+    return len(text.split()) + 2
+
+
+def cut(content: str, max_tokens: int = 30) -> list[Chunk]:
+    return chunk(content, count_tokens=count_words, max_tokens=max_tokens)
+
+
+def texts(content: str, chunks: list[Chunk]) -> list[str]:
+    return [content[piece.start : piece.end] for piece in chunks]
+
+
+MARKDOWN_PIECES = st.sampled_from(
+    ["# Head\n", "## Sub ##\n", "Title\n=====\n", "A sentence. Another one! ", "word " * 40, "\n",
+     "\n\n", "- item one\n", "  2. nested item\n", "| a | b |\n", "| - | - |\n", "```\n# code\n",
+     "```\n", "> quoted text\n", "---\n", "***\n", "x" * 400, "z. B. 3. Mai\n", "\t", "é", "：",
+     "\u2028", "- [ ] task\n", "Note:\n", "|", "#", "\r", "~~~"]
+)  # fmt: skip
+documents = st.lists(MARKDOWN_PIECES, max_size=40).map("".join) | st.text(max_size=300)
+
+
+@given(documents, st.integers(min_value=1, max_value=60))
+@settings(max_examples=300)
+def test_chunks_hold_every_letter_once_within_the_limit(content: str, max_tokens: int) -> None:
+    """Chunks are in order, apart, within the limit, and miss no letter outside headings."""
+    chunks = cut(content, max_tokens)
+    covered = [False] * len(content)
+    position = 0
+    for piece in chunks:
+        assert position <= piece.start < piece.end <= len(content)
+        position = piece.end
+        text = content[piece.start : piece.end]
+        assert text == text.strip()
+        assert count_words(text) <= max(3, max_tokens)
+        assert piece.sentences
+        inner = piece.start
+        for sentence in piece.sentences:
+            assert inner <= sentence.start < sentence.end <= piece.end
+            inner = sentence.end
+        covered[piece.start : piece.end] = [True] * (piece.end - piece.start)
+    headings = [block for block in parse_blocks(content) if block.kind == "heading"]
+    if chunks and chunks[0].headings:
+        assert any(block.heading == chunks[0].headings[-1] for block in headings)
+    for block in headings:
+        covered[block.start : block.end] = [True] * (block.end - block.start)
+    assert all(
+        covered[index] or not re.match(r"[^\W_]", character)
+        for index, character in enumerate(content)
+    )
+
+
+@given(documents)
+def test_text_with_a_letter_gives_a_chunk(content: str) -> None:
+    """No document with text comes out empty, also one of headings alone."""
+    assert bool(cut(content)) == bool(re.search(r"[^\W_]", content))
+
+
+def test_each_section_is_a_chunk_under_its_path_of_headings() -> None:
+    """A heading ends a chunk, and its text is in the path instead of in the chunk."""
+    content = "# Shop\nWelcome.\n\n## Returns\nThirty days.\n\n### Costs\nFree.\n\n## Mail\nFast.\n"
+    chunks = cut(content)
+    assert [(piece.headings, content[piece.start : piece.end]) for piece in chunks] == [
+        (("Shop",), "Welcome."),
+        (("Shop", "Returns"), "Thirty days."),
+        (("Shop", "Returns", "Costs"), "Free."),
+        (("Shop", "Mail"), "Fast."),
+    ]
+
+
+def test_underlined_headings_count_and_hashes_in_code_do_not() -> None:
+    """Setext headings are headings; a comment in fenced code is not."""
+    content = "Guide\n=====\nRun it:\n\n```sh\n# not a heading\nmake run\n```\n\nDone.\n"
+    chunks = cut(content)
+    assert [piece.headings for piece in chunks] == [("Guide",)]
+    assert "# not a heading" in content[chunks[0].start : chunks[0].end]
+
+
+def test_a_long_section_is_cut_into_chunks_of_similar_size_between_paragraphs() -> None:
+    """Three paragraphs that do not fit together give no tiny rest."""
+    paragraph = "word " * 19 + "end."
+    content = "\n\n".join([paragraph] * 4)
+    assert texts(content, cut(content, 52)) == [
+        f"{paragraph}\n\n{paragraph}",
+        f"{paragraph}\n\n{paragraph}",
+    ]
+
+
+def test_list_items_and_rows_are_whole_sentences_without_their_bullets() -> None:
+    """The bullet is in the chunk but not in the sentence; a delimiter row is no sentence."""
+    content = "- Open it. Slowly.\n- [x] Close it.\n\n| Land | Days |\n|---|---:|\n| DE | 3 |\n"
+    (piece,) = cut(content)
+    assert content[piece.start : piece.end] == content.strip()
+    assert [content[span.start : span.end] for span in piece.sentences] == [
+        "Open it. Slowly.",
+        "Close it.",
+        "| Land | Days |",
+        "| DE | 3 |",
+    ]
+
+
+def test_table_rows_stay_whole_when_a_table_is_cut() -> None:
+    """A table larger than a chunk is cut between rows, its head with the first of them."""
+    rows = [f"| row {number} | value {number} |" for number in range(10)]
+    content = "\n".join(["| name | value |", "| --- | --- |", *rows])
+    pieces = texts(content, cut(content, 40))
+    assert len(pieces) > 1
+    assert pieces[0].startswith("| name | value |\n| --- | --- |\n| row 0")
+    assert [line for piece in pieces for line in piece.split("\n")][2:] == rows
+
+
+def test_an_introduction_stays_with_its_list() -> None:
+    """A line that ends in a colon is not the end of a chunk if a chunk can end elsewhere."""
+    filler = "word " * 14 + "end."
+    content = f"{filler}\n\nYou need:\n\n- a screwdriver\n- a lamp\n- {'patience ' * 8}"
+    pieces = texts(content, cut(content, 30))
+    assert pieces[0] == filler
+    assert pieces[1].startswith("You need:\n\n- a screwdriver")
+
+
+def test_a_tokenizer_that_calls_a_long_word_one_token_does_not_make_a_huge_chunk() -> None:
+    """Chunks are limited in characters too."""
+    chunks = cut("x" * 10_000, 22)
+    assert max(piece.end - piece.start for piece in chunks) <= 20 * 8
+    assert sum(piece.end - piece.start for piece in chunks) == 10_000
+
+
+def test_counts_that_do_not_add_up_still_respect_the_limit() -> None:
+    """The limit holds for the joined text, not only for the sum of its sentences."""
+    content = "\n\n".join("one two." for _ in range(20))
+
+    def superadditive(text: str) -> int:
+        return len(text.split()) ** 2 // 4 + 2
+
+    for piece in chunk(content, count_tokens=superadditive, max_tokens=20):
+        assert superadditive(content[piece.start : piece.end]) <= 20
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "unit",
+    ["word ", "x", "# h\n", "# h\ntext\n", ">", "> ", "- a\n", "```\n", "- ", " ", "|", "\n", "a. ",
+     "| a | b |\n", "a\n-\n", "`" * 5 + "\n", "\t>", "1) ", "|-"],
+)  # fmt: skip
+def test_hostile_shapes_take_linear_time(unit: str) -> None:
+    """Half a megabyte of any one shape is cut within seconds."""
+    cut(unit * (500_000 // len(unit)), 100)
