@@ -1,0 +1,48 @@
+"""The knowledge base: documents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from models.base import Row
+
+
+class DocumentStatus(StrEnum):
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+class Document(Row):
+    """A document. Offsets of chunks and citations count code points of `content`.
+
+    `folder_path` is the path below KB_DIR of a document that the folder owns; null for others.
+    A deleted document keeps its row as a tombstone (`deleted_at`, `content` emptied), because the
+    logs of old replies name it; it is found by no query of the API but that one.
+    """
+
+    title: str = fields.CharField(max_length=300)
+    type: str = fields.CharField(max_length=60)
+    category: str = fields.CharField(max_length=60)
+    language: str | None = fields.CharField(max_length=10, null=True)
+    source: str | None = fields.CharField(max_length=1000, null=True)
+    folder_path: str | None = fields.CharField(max_length=1000, null=True, unique=True)
+    content: str = fields.TextField()
+    content_hash: str = fields.CharField(max_length=64)
+    status: DocumentStatus = fields.CharEnumField(
+        DocumentStatus, max_length=10, default=DocumentStatus.PENDING
+    )
+    failure: str | None = fields.CharField(max_length=500, null=True)
+    version: int = fields.IntField(default=1)
+    chunk_count: int = fields.IntField(default=0)
+    updated_at: datetime = fields.DatetimeField(auto_now=True)
+    deleted_at: datetime | None = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "document"
+        indexes = (Index(fields=("deleted_at", "id")),)

@@ -1,0 +1,38 @@
+"""Links sent by mail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from models.base import Row
+from models.user import User
+
+
+class EmailPurpose(StrEnum):
+    VERIFY = "VERIFY"
+
+
+class EmailToken(Row):
+    """A one-time token in a mail, known only by its SHA-256. `email` is the address it proves."""
+
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="email_tokens", on_delete=fields.CASCADE
+    )
+    user_id: UUID
+    purpose: EmailPurpose = fields.CharEnumField(EmailPurpose, max_length=10)
+    email: str = fields.CharField(max_length=320)
+    token_hash: str = fields.CharField(max_length=64, unique=True)
+    expires_at: datetime = fields.DatetimeField(db_index=True)
+    used_at: datetime | None = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "email_token"
+        indexes = (Index(fields=("user_id",)),)
+
+    def __repr__(self) -> str:
+        return f"<EmailToken {self.id}>"

@@ -1,0 +1,52 @@
+"""Signed-in devices and their refresh tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.indexes import Index
+
+from models.base import Row
+from models.user import User
+
+
+class Login(Row):
+    """One sign-in on one device: the family of all refresh tokens that descend from it.
+
+    Access tokens name it (`sid`), so revoking the row ends them, too.
+    """
+
+    user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="logins", on_delete=fields.CASCADE
+    )
+    user_id: UUID
+    last_used_at: datetime = fields.DatetimeField()
+    expires_at: datetime = fields.DatetimeField(db_index=True)
+    revoked_at: datetime | None = fields.DatetimeField(null=True)
+    user_agent: str = fields.CharField(max_length=300, default="")
+    address: str = fields.CharField(max_length=45, default="")
+
+    class Meta:
+        table = "login"
+        indexes = (Index(fields=("user_id",)),)
+
+
+class RefreshToken(Row):
+    """A refresh token, known only by the SHA-256 of its text. Used once: `used_at` says when."""
+
+    login: fields.ForeignKeyRelation[Login] = fields.ForeignKeyField(
+        "models.Login", related_name="refresh_tokens", on_delete=fields.CASCADE
+    )
+    login_id: UUID
+    token_hash: str = fields.CharField(max_length=64, unique=True)
+    expires_at: datetime = fields.DatetimeField()
+    used_at: datetime | None = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "refresh_token"
+        indexes = (Index(fields=("login_id",)),)
+
+    def __repr__(self) -> str:
+        return f"<RefreshToken {self.id}>"

@@ -1,0 +1,148 @@
+"""The connection to the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tortoise.backends.base.client import BaseDBAsyncClient, TransactionContext
+from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.context import TortoiseContext
+from tortoise.migrations.autodetector import MigrationAutodetector
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.transactions import in_transaction
+
+MODEL_MODULES = [
+    "models.user",
+    "models.login",
+    "models.email_token",
+    "models.outbox_mail",
+    "models.chat_session",
+    "models.chat_message",
+    "models.citation",
+    "models.reply_log",
+    "models.document",
+    "models.chunk",
+    "models.knowledge_state",
+]
+
+
+class StoreError(Exception):
+    """The database cannot be used as configured; the message says what to change."""
+
+
+def tortoise_config(database_url: str) -> dict[str, Any]:
+    """The configuration of Tortoise for a `sqlite://` or `postgres://` URL.
+
+    SQLite runs in WAL mode, so readers and the writer do not wait for each other, with
+    `synchronous=FULL`: every commit is on the disk before it is acknowledged, also when the power
+    goes (NORMAL would only survive the process). It costs one fsync per commit, about 0.2 ms on an
+    SSD; the replies that run share their commits. The busy time-out is for a second process, such
+    as `server.py ingest`.
+
+    Raises:
+        StoreError: for a URL of another kind.
+    """
+    scheme = urlsplit(database_url).scheme
+    if scheme == "sqlite":
+        path = database_url.removeprefix("sqlite://")
+        connection: Any = {
+            "engine": "tortoise.backends.sqlite",
+            "credentials": {
+                "file_path": path,
+                "journal_mode": "WAL",
+                "synchronous": "FULL",
+                "foreign_keys": "ON",
+                "busy_timeout": 10_000,
+                # Keeps the write-ahead log from staying large after a burst.
+                "journal_size_limit": 64 * 1024 * 1024,
+            },
+        }
+    elif scheme in ("postgres", "postgresql", "asyncpg"):
+        url = "asyncpg" + database_url.removeprefix(scheme)
+        connection = expand_db_url(url)
+    else:
+        raise StoreError(
+            "DATABASE_URL must begin with sqlite:// or postgres://, "
+            f"not with {scheme or 'something without a scheme'}."
+        )
+    return {
+        "connections": {"default": connection},
+        "apps": {
+            "models": {
+                "models": MODEL_MODULES,
+                "default_connection": "default",
+                "migrations": "models.migrations",
+            }
+        },
+        "use_tz": True,
+        "timezone": "UTC",
+    }
+
+
+# What Tortoise's own command line reads: `make migrations` compares the models with the migration
+# files, which needs no database.
+TORTOISE_ORM = tortoise_config("sqlite://:memory:")
+
+
+class Store:
+    """An open database. Several may be open in one process, each bound where it is used.
+
+    Tortoise finds its connection through a context variable: whoever starts a task from outside
+    (the server for each operation, the scheduler) calls `bind` first.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._config = tortoise_config(database_url)
+        self._context = TortoiseContext()
+        self.is_sqlite = database_url.startswith("sqlite")
+        if self.is_sqlite:
+            path = Path(database_url.removeprefix("sqlite://"))
+            if str(path) != ":memory:":
+                path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            StoreError: the database cannot be reached.
+        """
+        self.bind()
+        await self._context.init(config=self._config)
+        try:
+            await self.connection.execute_query("SELECT 1")
+        except Exception as error:  # drivers raise OSError, asyncpg and Tortoise errors alike
+            await self.close()
+            raise StoreError(
+                f"The database of DATABASE_URL cannot be reached ({type(error).__name__}). "
+                "Check the address, the name and that it runs."
+            ) from error
+
+    async def close(self) -> None:
+        await self._context.close_connections()
+
+    def bind(self) -> None:
+        """Make this store the one that queries of the current task go to."""
+        self._context.__enter__()
+
+    @property
+    def connection(self) -> BaseDBAsyncClient:
+        return self._context.db()
+
+    def transaction(self) -> TransactionContext[Any]:
+        """Everything inside becomes visible together, or not at all."""
+        return in_transaction("default")
+
+    async def migrate(self) -> list[str]:
+        """Bring the tables up to date; returns the names of the migrations that were applied."""
+        executor = MigrationExecutor(self.connection, self._config["apps"])
+        plan = await executor.plan(None)
+        await executor.migrate(None)
+        return [step.migration.name for step in plan]
+
+    async def unmade_migrations(self) -> list[str]:
+        """Names of migrations that `make migrations` would write now; empty when all are made."""
+        assert self._context.apps is not None
+        detector = MigrationAutodetector(self._context.apps, self._config["apps"])
+        return [writer.name for writer in await detector.changes()]

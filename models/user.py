@@ -1,0 +1,33 @@
+"""People."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from tortoise import fields
+
+from models.base import Row
+
+
+class Role(StrEnum):
+    USER = "USER"
+    EDITOR = "EDITOR"
+    ADMIN = "ADMIN"
+
+
+class User(Row):
+    """A person with an account. `email` is stored in the normal form that logins are looked up by."""
+
+    email: str = fields.CharField(max_length=320, unique=True)
+    display_name: str = fields.CharField(max_length=100)
+    role: Role = fields.CharEnumField(Role, default=Role.USER, max_length=10)
+    password_hash: str = fields.CharField(max_length=200)
+    email_verified_at: datetime | None = fields.DatetimeField(null=True)
+    updated_at: datetime = fields.DatetimeField(auto_now=True)
+
+    class Meta:
+        table = "user_account"  # "user" is a reserved word in PostgreSQL
+
+    def __repr__(self) -> str:
+        return f"<User {self.id}>"
