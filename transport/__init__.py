@@ -1,0 +1,1 @@
+"""GraphQL over HTTP, multipart and WebSockets, on top of a Strawberry schema's public methods."""
