@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from rag.embedding.fake import FakeEmbedder
+from rag.embedding.service import EmbeddingService
+from rag.errors import EmbeddingError
+from rag.types import FloatMatrix
+
+pytestmark = pytest.mark.anyio
+
+
+class GatedEmbedder(FakeEmbedder):
+    """Waits at each batch until the gate is open; refuses the text "bad"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.seen: list[list[str]] = []
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        self.entered.release()
+        assert self.gate.wait(10)
+        self.seen.append(list(texts))
+        if "bad" in texts:
+            raise ValueError("bad text")
+        return super().embed(texts)
+
+
+@asynccontextmanager
+async def running(
+    embedder: FakeEmbedder, *, cache_size: int = 0
+) -> AsyncIterator[EmbeddingService]:
+    service = EmbeddingService(lambda: embedder, cache_size=cache_size)
+    service.start()
+    try:
+        yield service
+    finally:
+        await service.close()
+
+
+async def test_queries_that_wait_go_in_one_batch() -> None:
+    """What is asked while the model is busy is embedded together, in order."""
+    embedder = GatedEmbedder()
+    async with running(embedder) as service:
+        first = asyncio.create_task(service.embed_query("first"))
+        await asyncio.to_thread(embedder.entered.acquire)
+        others = [asyncio.create_task(service.embed_query(f"q{n}")) for n in range(100)]
+        await asyncio.sleep(0.01)
+        embedder.gate.set()
+        vectors = await asyncio.gather(first, *others)
+        assert [len(batch) for batch in embedder.seen] == [1, 64, 36]
+        expected = FakeEmbedder().embed(["first", *(f"q{n}" for n in range(100))])
+        np.testing.assert_array_equal(np.stack(vectors), expected)
+
+
+async def test_a_query_overtakes_passages() -> None:
+    """A query waits for the current slice of passages only."""
+    embedder = GatedEmbedder()
+    done: list[tuple[int, int]] = []
+    async with running(embedder) as service:
+        texts = [f"passage {n}" for n in range(40)]
+        passages = asyncio.create_task(
+            service.embed_passages(texts, progress=lambda *step: done.append(step))
+        )
+        await asyncio.to_thread(embedder.entered.acquire)
+        query = asyncio.create_task(service.embed_query("query"))
+        await asyncio.sleep(0.01)
+        embedder.gate.set()
+        await query
+        matrix = await passages
+        assert [len(batch) for batch in embedder.seen] == [16, 1, 16, 8]
+        assert done == [(16, 40), (32, 40), (40, 40)]
+        np.testing.assert_array_equal(matrix, FakeEmbedder().embed(texts))
+
+
+async def test_a_cancelled_query_is_not_embedded() -> None:
+    """A caller that left before its turn costs nothing and harms nobody."""
+    embedder = GatedEmbedder()
+    async with running(embedder) as service:
+        first = asyncio.create_task(service.embed_query("first"))
+        await asyncio.to_thread(embedder.entered.acquire)
+        left = asyncio.create_task(service.embed_query("left"))
+        stays = asyncio.create_task(service.embed_query("stays"))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        first.cancel()
+        await asyncio.sleep(0)
+        embedder.gate.set()
+        await stays
+        assert embedder.seen == [["first"], ["stays"]]
+
+
+async def test_an_error_reaches_its_caller_only() -> None:
+    """A text that the model refuses does not fail the requests in the same batch."""
+    embedder = GatedEmbedder()
+    async with running(embedder) as service:
+        first = asyncio.create_task(service.embed_query("first"))
+        await asyncio.to_thread(embedder.entered.acquire)
+        bad = asyncio.create_task(service.embed_query("bad"))
+        good = asyncio.create_task(service.embed_query("good"))
+        await asyncio.sleep(0.01)
+        embedder.gate.set()
+        await asyncio.gather(first, good)
+        with pytest.raises(EmbeddingError, match="cannot be embedded"):
+            await bad
+
+
+async def test_query_vectors_are_cached_up_to_the_limit() -> None:
+    """A repeated query is not embedded again until it is forgotten; passages are not cached."""
+    embedder = FakeEmbedder()
+    async with running(embedder, cache_size=2) as service:
+        await service.embed_queries(["a", "b", "a"])
+        await service.embed_query("a")
+        assert embedder.batches == [2]
+        await service.embed_query("c")  # forgets b
+        await service.embed_queries(["a", "b"])
+        assert embedder.batches == [2, 1, 1]
+        await service.embed_passages(["a"])
+        assert embedder.batches == [2, 1, 1, 1]
+        assert (await service.embed_queries([])).shape == (0, 64)
+
+
+async def test_a_model_that_cannot_be_loaded_fails_every_caller() -> None:
+    """The reason of the failed start is told by `ready` and by each request."""
+
+    def fail() -> FakeEmbedder:
+        raise OSError("no such file")
+
+    service = EmbeddingService(fail)
+    service.start()
+    with pytest.raises(EmbeddingError, match="no such file"):
+        await service.ready()
+    with pytest.raises(EmbeddingError, match="no such file"):
+        await service.embed_query("a")
+    assert not service.is_ready
+    await service.close()
+
+
+async def test_it_must_be_started_and_is_started_once() -> None:
+    """Use before the start and a second start are errors."""
+    service = EmbeddingService(FakeEmbedder)
+    with pytest.raises(EmbeddingError, match="not started"):
+        await service.embed_query("a")
+    with pytest.raises(EmbeddingError, match="not loaded"):
+        _ = service.embedder
+    service.start()
+    with pytest.raises(RuntimeError, match="already"):
+        service.start()
+    await service.close()
+
+
+async def test_closing_fails_those_who_wait() -> None:
+    """`close` waits for the running batch and refuses the rest."""
+    embedder = GatedEmbedder()
+    service = EmbeddingService(lambda: embedder)
+    service.start()
+    running_query = asyncio.create_task(service.embed_query("running"))
+    await asyncio.to_thread(embedder.entered.acquire)
+    waiting = asyncio.create_task(service.embed_query("waiting"))
+    await asyncio.sleep(0.01)
+    closing = asyncio.create_task(service.close())
+    await asyncio.sleep(0.01)
+    embedder.gate.set()
+    await closing
+    assert (await running_query).shape == (64,)
+    with pytest.raises(EmbeddingError, match="closed"):
+        await waiting
+    with pytest.raises(EmbeddingError, match="closed"):
+        await service.embed_query("late")
+
+
+async def test_loading_does_not_block_the_event_loop() -> None:
+    """`start` returns while the model is still being loaded."""
+    gate = threading.Event()
+
+    def load() -> FakeEmbedder:
+        assert gate.wait(10)
+        return FakeEmbedder()
+
+    service = EmbeddingService(load)
+    service.start()
+    waiting = asyncio.create_task(service.embed_query("a"))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    assert not service.is_ready
+    gate.set()
+    await waiting
+    assert service.identity.name == "fake"
+    await service.close()
