@@ -1,0 +1,102 @@
+"""Chooses and builds a generator; imports a vendor's SDK only if it is the chosen one's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rag.errors import RagError
+from rag.generation.base import Generator, RetryPolicy, Timeouts
+
+Kind = Literal["offline", "openai", "gemini", "gemini-legacy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and as whom to ask for which model. Without `base_url`, the vendor's own address."""
+
+    api_key: str = field(repr=False)
+    model: str
+    base_url: str | None = None
+
+
+def choose(kind: str = "auto", *, has_openai_key: bool, has_gemini_key: bool) -> Kind:
+    """`kind` itself, or for "auto" the first provider that there is a key for, else "offline".
+
+    Raises:
+        RagError: there is no such kind, or its key is missing.
+    """
+    match kind:
+        case "auto":
+            if has_openai_key:
+                return "openai"
+            return "gemini" if has_gemini_key else "offline"
+        case "offline":
+            return "offline"
+        case "openai":
+            if not has_openai_key:
+                raise RagError("The generator openai needs an OpenAI API key.")
+            return "openai"
+        case "gemini" | "gemini-legacy":
+            if not has_gemini_key:
+                raise RagError(f"The generator {kind} needs a Gemini API key.")
+            return kind
+    raise RagError(
+        f"There is no generator {kind!r}; choose auto, offline, openai, gemini or gemini-legacy."
+    )
+
+
+def create_generator(
+    kind: str = "auto",
+    *,
+    openai: Endpoint | None = None,
+    gemini: Endpoint | None = None,
+    timeouts: Timeouts | None = None,
+    retry: RetryPolicy | None = None,
+) -> Generator:
+    """Build the generator that `choose` names. Importing an SDK takes up to some seconds.
+
+    Raises:
+        RagError: as `choose`; or the key or base URL cannot be one; or an optional package is
+            missing.
+    """
+    chosen = choose(kind, has_openai_key=openai is not None, has_gemini_key=gemini is not None)
+    if chosen == "openai" and openai is not None:
+        from rag.generation.openai import OpenAIGenerator
+
+        return OpenAIGenerator(
+            api_key=openai.api_key,
+            model=openai.model,
+            base_url=openai.base_url,
+            timeouts=timeouts,
+            retry=retry,
+        )
+    if chosen == "gemini" and gemini is not None:
+        from rag.generation.gemini import GeminiGenerator
+
+        return GeminiGenerator(
+            api_key=gemini.api_key,
+            model=gemini.model,
+            base_url=gemini.base_url,
+            timeouts=timeouts,
+            retry=retry,
+        )
+    if chosen == "gemini-legacy" and gemini is not None:
+        try:
+            from rag.generation.gemini_legacy import GeminiLegacyGenerator
+        except ModuleNotFoundError as error:
+            raise RagError(
+                "The generator gemini-legacy needs the optional extra gemini-legacy;"
+                " install it with: pip install '.[gemini-legacy]'"
+            ) from error
+
+        return GeminiLegacyGenerator(
+            api_key=gemini.api_key,
+            model=gemini.model,
+            base_url=gemini.base_url,
+            timeouts=timeouts,
+            retry=retry,
+        )
+    from rag.generation.offline import OfflineGenerator
+
+    return OfflineGenerator()
