@@ -14,6 +14,7 @@ from rag.types import Chunk, Span
 
 # A list item or code line up to this many characters is one sentence, a longer one is split.
 _MAX_ITEM_LENGTH: Final = 300
+_MAX_CAPTION_LENGTH: Final = 80
 # A chunk holds at most this many characters per token, whatever the tokenizer says: some count a
 # "word" of a million letters as one unknown token.
 _MAX_CHARACTERS_PER_TOKEN: Final = 8
@@ -124,7 +125,9 @@ def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_U
             ] or [(block.start, block.end)]
         # The bullet belongs to the first sentence's unit, but not to the sentence.
         binds = following is not None and (
-            content[block.end - 1] == ":" or (block.kind == "row" and following.kind == "mark")
+            content[block.end - 1] == ":"
+            or (block.kind == "row" and following.kind == "mark")
+            or _is_caption(content, block)
         )
         for number, (start, end) in enumerate(spans):
             first, last = number == 0, number == len(spans) - 1
@@ -140,6 +143,16 @@ def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_U
                 ),
                 measure,
             )
+
+
+def _is_caption(content: str, block: Block) -> bool:
+    """Whether a short line without a full stop stands over what follows, as in plain text."""
+    return (
+        block.kind == "paragraph"
+        and block.end - block.start <= _MAX_CAPTION_LENGTH
+        and content[block.end - 1].isalnum()
+        and "\n" not in content[block.start : block.end]
+    )
 
 
 def _cut(content: str, unit: _Unit, measure: _Measure) -> Iterator[_Unit]:

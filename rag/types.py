@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,9 @@ class Filter:
 
     def is_empty(self) -> bool:
         return not (self.types or self.categories or self.languages) and self.document_ids is None
+
+
+NO_FILTER: Final = Filter()
 
 
 @dataclass(frozen=True, slots=True)

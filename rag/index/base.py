@@ -19,6 +19,9 @@ class DenseIndex(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def dimension(self) -> int: ...
+
     def add(self, ids: Ids, vectors: FloatMatrix) -> None:
         """Add vectors of shape (n, dimension); an id that is present already is replaced."""
 

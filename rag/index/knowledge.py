@@ -1,0 +1,225 @@
+"""What is searched: the dense and the lexical index together, with each passage's properties."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from rag.errors import IndexFileError
+from rag.index.base import DenseIndex, Ids
+from rag.index.lexical import LexicalIndex, LexicalText
+from rag.types import NO_FILTER, Filter, FloatMatrix
+
+# score = cosine + LEXICAL_WEIGHT * lexical. A sum of bounded parts keeps their absolute meaning
+# (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023).
+LEXICAL_WEIGHT: Final = 0.5
+_POOL: Final = 30
+# Two passages that share this part of their terms say the same; only the better one is a hit.
+_DUPLICATE: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class IndexEntry:
+    """The properties of a passage that searching needs; `text` is that of the chunk alone."""
+
+    chunk_id: int
+    document_id: str
+    title: str
+    type: str
+    category: str
+    language: str | None
+    headings: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A found passage. `cosine` is -1..1, `lexical` and `coverage` are 0..1 (see `LexicalScores`),
+    `fused` is what candidates are ordered by."""
+
+    chunk_id: int
+    cosine: float
+    lexical: float
+    coverage: float
+    fused: float
+
+
+class KnowledgeIndex:
+    """Hybrid search over passages. Thread-safe; a change is seen by searches as a whole or not."""
+
+    def __init__(self, dense: DenseIndex, lexical: LexicalIndex) -> None:
+        self.dense = dense
+        self._lexical = lexical
+        self._lock = threading.RLock()
+        self._entries: dict[int, IndexEntry] = {}
+        self._by_property: dict[tuple[str, str], set[int]] = defaultdict(set)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the next search has to rebuild the lexical index first."""
+        return self._lexical.is_stale
+
+    def document_ids(self) -> frozenset[str]:
+        with self._lock:
+            return frozenset(entry.document_id for entry in self._entries.values())
+
+    def restore(self, entries: Sequence[IndexEntry]) -> None:
+        """Fill in the properties for vectors that `dense` holds already (loaded from its file).
+
+        Raises:
+            IndexFileError: the vectors are not those of exactly these entries.
+        """
+        ids = np.array([entry.chunk_id for entry in entries], dtype=np.int64)
+        with self._lock:
+            if len(self.dense) != len(ids) or not self._all_present(ids):
+                raise IndexFileError("the index holds other passages than the store")
+            self._enter(entries)
+
+    def add(self, entries: Sequence[IndexEntry], vectors: FloatMatrix) -> None:
+        """Add passages with their vectors, shape (len(entries), dimension); ids are replaced."""
+        self.apply(entries, vectors, ())
+
+    def remove_documents(self, document_ids: Iterable[str]) -> None:
+        """Remove all passages of documents; unknown ids are ignored."""
+        with self._lock:
+            chunk_ids = set[int]()
+            for document_id in document_ids:
+                chunk_ids |= self._by_property.get(("document", document_id), set())
+            self._remove(chunk_ids)
+
+    def apply(
+        self,
+        add_entries: Sequence[IndexEntry],
+        add_vectors: FloatMatrix,
+        remove_chunk_ids: Iterable[int] = (),
+    ) -> None:
+        """Remove and add in one step, so that no search sees the state between.
+
+        Raises:
+            ValueError: the vectors do not fit the entries; nothing has changed.
+        """
+        ids = np.array([entry.chunk_id for entry in add_entries], dtype=np.int64)
+        with self._lock:
+            self.dense.add(ids, add_vectors)  # first, because it may refuse
+            added = set(ids.tolist())
+            self._remove({*remove_chunk_ids} - added)
+            self._forget(added)
+            self._enter(add_entries)
+
+    def refresh(self) -> None:
+        """Rebuild what changes have made stale, so that the next search need not."""
+        with self._lock:
+            self._lexical.search("", 1)
+
+    def search(
+        self, query_text: str, query_vector: FloatMatrix, k: int, filter: Filter = NO_FILTER
+    ) -> list[Candidate]:
+        """The k best passages for a query, best first, without near-duplicates."""
+        with self._lock:
+            allowed = self._allowed(filter)
+            if not self._entries or (allowed is not None and not len(allowed)):
+                return []
+            pool = max(_POOL, 3 * k)
+            near, _ = self.dense.search(query_vector, pool, allowed=allowed)
+            matching = self._lexical.search(query_text, pool, allowed=allowed)
+            union = np.union1d(near, matching)
+            ids, cosines = self.dense.search(query_vector, len(union), allowed=union)
+            lexical = self._lexical.score(query_text, ids)
+            fused = cosines + LEXICAL_WEIGHT * lexical.scores
+            order = np.lexsort((ids, -fused))
+            best = [
+                Candidate(int(i), float(c), float(s), float(v), float(f))
+                for i, c, s, v, f in zip(
+                    ids[order],
+                    cosines[order],
+                    lexical.scores[order],
+                    lexical.coverage[order],
+                    fused[order],
+                    strict=True,
+                )
+            ]
+            return self._distinct(best, k)
+
+    def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:
+        kept: list[Candidate] = []
+        for candidate in candidates:
+            if len(kept) == k:
+                break
+            if all(
+                self._lexical.similarity(candidate.chunk_id, other.chunk_id) < _DUPLICATE
+                for other in kept
+            ):
+                kept.append(candidate)
+        return kept
+
+    def _allowed(self, filter: Filter) -> Ids | None:
+        if filter.is_empty():
+            return None
+        allowed: set[int] | None = None
+        for name, values in (
+            ("type", filter.types),
+            ("category", filter.categories),
+            ("language", filter.languages),
+            ("document", filter.document_ids),
+        ):
+            if values or (name == "document" and values is not None):
+                matching = set[int]()
+                for value in values:
+                    matching |= self._by_property.get((name, value), set())
+                allowed = matching if allowed is None else allowed & matching
+        return np.array(sorted(allowed or ()), dtype=np.int64)
+
+    def _all_present(self, ids: Ids) -> bool:
+        if not len(ids):
+            return True
+        probe = np.zeros(self.dense.dimension, dtype=np.float32)
+        found, _ = self.dense.search(probe, len(ids), allowed=ids)
+        return len(found) == len(set(ids.tolist()))
+
+    def _enter(self, entries: Sequence[IndexEntry]) -> None:
+        for entry in entries:
+            self._entries[entry.chunk_id] = entry
+            for key in _properties(entry):
+                self._by_property[key].add(entry.chunk_id)
+        self._lexical.add(
+            [
+                LexicalText(
+                    entry.chunk_id,
+                    "\n".join([entry.title, *entry.headings, entry.text]),
+                    entry.language,
+                )
+                for entry in entries
+            ]
+        )
+
+    def _remove(self, chunk_ids: set[int]) -> None:
+        self._forget(chunk_ids)
+        self.dense.remove(list(chunk_ids))
+        self._lexical.remove(list(chunk_ids))
+
+    def _forget(self, chunk_ids: set[int]) -> None:
+        for chunk_id in chunk_ids:
+            entry = self._entries.pop(chunk_id, None)
+            if entry is None:
+                continue
+            for key in _properties(entry):
+                self._by_property[key].discard(chunk_id)
+                if not self._by_property[key]:
+                    del self._by_property[key]
+
+
+def _properties(entry: IndexEntry) -> list[tuple[str, str]]:
+    return [
+        ("type", entry.type),
+        ("category", entry.category),
+        ("language", entry.language or ""),
+        ("document", entry.document_id),
+    ]

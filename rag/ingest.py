@@ -1,0 +1,103 @@
+"""From a document to passages with their vectors, ready to be stored."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from rag.chunking import chunk
+from rag.embedding.base import Embedder
+from rag.embedding.service import EmbeddingService, Progress
+from rag.plain import plain, plain_sentences
+from rag.types import Chunk, FloatMatrix, SourceDocument
+
+# Passages of about a paragraph or two: short enough that one vector stands for one matter.
+MAX_PASSAGE_TOKENS: Final = 160
+# At most this share of the model's window may go to the title and headings before the text.
+_MAX_PREFIX_SHARE: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedChunk:
+    """A chunk with its text and vectors.
+
+    `text == document.content[chunk.start:chunk.end]`. `vector` has shape (dimension,);
+    `sentence_vectors` has shape (len(chunk.sentences), dimension).
+    """
+
+    chunk: Chunk
+    text: str
+    vector: FloatMatrix = field(repr=False, compare=False)
+    sentence_vectors: FloatMatrix = field(repr=False, compare=False)
+
+
+async def prepare(
+    document: SourceDocument,
+    *,
+    embedding: EmbeddingService,
+    progress: Progress | None = None,
+) -> list[PreparedChunk]:
+    """Cut a document and embed each passage under its title and headings, and each sentence alone.
+
+    `progress(done, total)` counts embedded texts.
+
+    Raises:
+        EmbeddingError: the model is not available.
+    """
+    await embedding.ready()
+    chunks, passages, sentences = await asyncio.to_thread(_cut, document, embedding.embedder)
+    vectors = await embedding.embed_passages([*passages, *sentences], progress=progress)
+    prepared = []
+    row = len(chunks)
+    for number, piece in enumerate(chunks):
+        end = row + len(piece.sentences)
+        prepared.append(
+            PreparedChunk(
+                chunk=piece,
+                text=document.content[piece.start : piece.end],
+                vector=vectors[number],
+                sentence_vectors=vectors[row:end],
+            )
+        )
+        row = end
+    return prepared
+
+
+def passage_text(title: str, headings: tuple[str, ...], text: str) -> str:
+    """What the model sees of a passage: "title > heading > heading" and the text below."""
+    path = [title, *(heading for heading in headings if heading != title)]
+    return " > ".join(plain(part) for part in path) + "\n" + text
+
+
+def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
+    special = embedder.count_tokens("")
+    window = embedder.max_tokens
+    prefix_limit = int(window * _MAX_PREFIX_SHARE)
+    limit = max(special + 1, min(MAX_PASSAGE_TOKENS, window - prefix_limit))
+    chunks = chunk(document.content, count_tokens=embedder.count_tokens, max_tokens=limit)
+    passages = []
+    sentences = []
+    prefixes: dict[tuple[str, ...], str] = {}
+    for piece in chunks:
+        if piece.headings not in prefixes:
+            prefixes[piece.headings] = _prefix(document.title, piece.headings, embedder)
+        text = document.content[piece.start : piece.end]
+        passages.append(prefixes[piece.headings] + text)
+        for span, readable in zip(
+            piece.sentences, plain_sentences(text, piece.start, piece.sentences), strict=True
+        ):
+            sentences.append(readable or document.content[span.start : span.end])
+    return chunks, passages, sentences
+
+
+def _prefix(title: str, headings: tuple[str, ...], embedder: Embedder) -> str:
+    """The line of title and headings, without outer headings where it would be too long."""
+    limit = int(embedder.max_tokens * _MAX_PREFIX_SHARE)
+    prefix = passage_text(title, headings, "")
+    while embedder.count_tokens(prefix) > limit and headings:
+        headings = headings[1:]
+        prefix = passage_text(title, headings, "")
+    if embedder.count_tokens(prefix) > limit:
+        prefix = prefix[: 2 * limit].rstrip() + "\n"
+    return prefix

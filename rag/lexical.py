@@ -1,0 +1,158 @@
+"""BM25 over passages with stemming in each passage's language. Importing it imports bm25s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import bm25s
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.index.base import Ids
+from rag.index.lexical import LexicalScores, LexicalText
+from rag.stemming import stems
+
+DEFAULT_LANGUAGE: Final = "en"
+_MAX_QUERY_TERMS: Final = 64
+
+K1: Final = 1.5
+B: Final = 0.75
+
+
+class Bm25Index:
+    """A `LexicalIndex` on bm25s (Lucene's BM25: k1 1.5, b 0.75), rebuilt at the first search after
+    a change.
+
+    A query is stemmed once for each language that occurs, and each passage is scored with the stems
+    of its own language. Lucene's variant bounds a term's part by its idf, so the score divided by
+    the sum of the query's idfs lies within 0..1. A term that no passage has counts in that sum, and
+    function words count nowhere.
+    """
+
+    def __init__(self) -> None:
+        self._terms: dict[int, list[str]] = {}
+        self._sets: dict[int, frozenset[str]] = {}
+        self._languages: dict[int, str] = {}
+        self._stale = False
+        self._bm25: Any = None
+        self._vocabulary: dict[str, int] = {}
+        self._idf: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._ids: Ids = np.zeros(0, dtype=np.int64)
+        self._rows: dict[int, int] = {}
+        self._masks: dict[str, NDArray[np.bool_]] = {}
+
+    def __len__(self) -> int:
+        return len(self._terms)
+
+    @property
+    def is_stale(self) -> bool:
+        return self._stale
+
+    def add(self, texts: Sequence[LexicalText]) -> None:
+        for text in texts:
+            language = text.language or DEFAULT_LANGUAGE
+            terms = stems(text.text, language)
+            self._terms[text.chunk_id] = terms
+            self._sets[text.chunk_id] = frozenset(terms)
+            self._languages[text.chunk_id] = language
+        self._stale = self._stale or bool(texts)
+
+    def remove(self, ids: Sequence[int]) -> None:
+        for number in ids:
+            if self._terms.pop(number, None) is not None:
+                del self._sets[number], self._languages[number]
+                self._stale = True
+
+    def search(self, query: str, k: int, *, allowed: Ids | None = None) -> Ids:
+        self._refresh()
+        if not len(self._ids):
+            return self._ids
+        scores = np.zeros(len(self._ids), dtype=np.float32)
+        for language, mask in self._masks.items():
+            terms = _query_terms(query, language)
+            known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
+            if known:
+                bound = self._bound(terms)
+                scores = np.where(mask, self._bm25.get_scores(known) / bound, scores)
+        if allowed is not None:
+            scores = np.where(np.isin(self._ids, allowed), scores, 0)
+        found = np.flatnonzero(scores > 0)
+        order = np.lexsort((self._ids[found], -scores[found]))[:k]
+        return self._ids[found[order]]
+
+    def score(self, query: str, ids: Ids) -> LexicalScores:
+        self._refresh()
+        scores = np.zeros(len(ids), dtype=np.float32)
+        coverage = np.zeros(len(ids), dtype=np.float32)
+        by_language: dict[str, tuple[tuple[str, ...], float, Any]] = {}
+        for place, number in enumerate(ids.tolist()):
+            row = self._rows.get(number)
+            if row is None:
+                continue
+            language = self._languages[number]
+            if language not in by_language:
+                terms = _query_terms(query, language)
+                known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
+                bm25 = self._bm25.get_scores(known) if known else None
+                by_language[language] = terms, self._bound(terms), bm25
+            terms, bound, bm25 = by_language[language]
+            if bm25 is not None:
+                scores[place] = bm25[row] / bound
+                present = self._sets[number].intersection(terms)
+                coverage[place] = self._mass(tuple(present)) / bound
+        return LexicalScores(ids, scores, coverage)
+
+    def similarity(self, first: int, second: int) -> float:
+        one, other = self._sets.get(first, frozenset()), self._sets.get(second, frozenset())
+        union = len(one | other)
+        return len(one & other) / union if union else 0.0
+
+    def _mass(self, terms: Sequence[str]) -> float:
+        unknown = _idf(len(self._ids), 0)
+        known = (self._vocabulary.get(term) for term in terms)
+        return sum(unknown if row is None else float(self._idf[row]) for row in known)
+
+    def _bound(self, terms: Sequence[str]) -> float:
+        return max(self._mass(terms), 1e-6)
+
+    def _refresh(self) -> None:
+        if not self._stale:
+            return
+        ids = sorted(self._terms)
+        self._ids = np.array(ids, dtype=np.int64)
+        self._rows = {number: row for row, number in enumerate(ids)}
+        self._vocabulary = {}
+        rows = [
+            [
+                self._vocabulary.setdefault(term, len(self._vocabulary))
+                for term in self._terms[number]
+            ]
+            for number in ids
+        ]
+        frequency = np.zeros(len(self._vocabulary), dtype=np.int64)
+        for row in rows:
+            frequency[list(set(row))] += 1
+        self._idf = _idf(len(ids), frequency).astype(np.float32)
+        self._bm25 = None
+        if self._vocabulary:
+            self._bm25 = bm25s.BM25(k1=K1, b=B, method="lucene")
+            self._bm25.index(
+                (rows, self._vocabulary), create_empty_token=False, show_progress=False
+            )
+        self._masks = {
+            language: np.array([self._languages[number] == language for number in ids], dtype=bool)
+            for language in sorted(set(self._languages.values()))
+        }
+        self._stale = False
+
+
+@lru_cache(maxsize=1024)
+def _query_terms(query: str, language: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(stems(query, language)))[:_MAX_QUERY_TERMS]
+
+
+def _idf(count: int, frequency: Any) -> Any:
+    """ln(1 + (N - n + 0.5) / (n + 0.5)), the idf of Lucene's BM25 (Robertson and Zaragoza 2009)."""
+    return np.log1p((count - frequency + 0.5) / (frequency + 0.5))
