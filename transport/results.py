@@ -100,18 +100,15 @@ def failure(error: Exception, hooks: Hooks) -> Payload:
     if isinstance(error, Rejected):
         code = REJECTION_CODES.get(error.code, "FORBIDDEN")
         return {"errors": [error_object(error.reason, code)]}
-    if isinstance(error, RecursionError):
-        return {"errors": [_too_deep()]}
+    if (limit := _interpreter_limit(error)) is not None:
+        return {"errors": [limit]}
     logger.error("Request %s failed outside any field", request_id.get(), exc_info=error)
     return {"errors": [internal_error()]}
 
 
 def _format(error: GraphQLError, hooks: Hooks) -> dict[str, Any]:
-    if isinstance(error.original_error, RecursionError):
-        formatted = _too_deep()
-        if error.path:
-            formatted["path"] = error.path
-        return formatted
+    if (limit := _interpreter_limit(error.original_error)) is not None:
+        return {**limit, "path": error.path} if error.path else limit
     if isinstance(error.original_error, CannotGetOperationTypeError):
         return error_object(error.message, BAD_USER_INPUT)
     try:
@@ -121,8 +118,20 @@ def _format(error: GraphQLError, hooks: Hooks) -> dict[str, Any]:
         return internal_error()
 
 
-def _too_deep() -> dict[str, Any]:
-    # The limit is the interpreter's stack. It is reached by the document or the variables of a
-    # client far sooner than by our resolvers, so it counts as the client's.
-    logger.warning("Request %s is nested too deeply", request_id.get(), exc_info=True)
-    return error_object("The operation is nested too deeply.", BAD_USER_INPUT)
+def _interpreter_limit(error: Exception | None) -> dict[str, Any] | None:
+    """The client's error if the operation met a limit of the interpreter, else None.
+
+    graphql-core recurses through documents and values and calls int() on literals without a check
+    of its own. A client's document or variables reach the stack's depth and the 4,300 digits of
+    int() far sooner than our resolvers would, so both count as the client's.
+    """
+    if isinstance(error, RecursionError):
+        message = "The operation is nested too deeply."
+    elif isinstance(error, ValueError) and "integer string conversion" in str(error):
+        message = "The operation holds a number with too many digits."
+    else:
+        return None
+    # A thousand frames per hostile request would flood the log.
+    trace = error if logger.isEnabledFor(logging.DEBUG) else None
+    logger.warning("Request %s: %s", request_id.get(), message, exc_info=trace)
+    return error_object(message, BAD_USER_INPUT)

@@ -52,7 +52,10 @@ class MultipartFraming:
 
 
 class EventFraming:
-    headers: Headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
+    headers: Headers = [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"x-accel-buffering", b"no"),
+    ]
     opening = b":\n\n"
     heartbeat = b":\n\n"
     closing = b"event: complete\ndata:\n\n"

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import strawberry
@@ -15,6 +16,7 @@ from strawberry.scalars import JSON
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
+import transport
 from transport.documents import DocumentCache
 from transport.endpoint import Connection, GraphQLEndpoint, Limits, Rejected, request_id
 
@@ -154,6 +156,7 @@ class AppHooks:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.fail_operation: BaseException | None = None
+        self.delay = 0.0
 
     async def connect(self, connection: Connection) -> None:
         self.journal.entries.append(f"connect {connection.authorization}")
@@ -166,6 +169,8 @@ class AppHooks:
     async def operation(self, connection: Connection) -> AsyncIterator[Context]:
         if self.fail_operation is not None:
             raise self.fail_operation
+        if self.delay:
+            await asyncio.sleep(self.delay)
         self.journal.entries.append("enter")
         try:
             yield Context(connection, self.journal)
@@ -229,8 +234,7 @@ async def serve(app: Any, **settings: Any) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started:
-            await asyncio.sleep(0.005)
+        await eventually(lambda: server.started)
         yield f"127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
@@ -241,5 +245,16 @@ async def serve(app: Any, **settings: Any) -> AsyncIterator[str]:
 async def eventually(check: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until `check` holds; fails when it does not in time."""
     async with asyncio.timeout(seconds):
-        while not check():
+        while not check():  # noqa: ASYNC110 - the state has no event to wait for
             await asyncio.sleep(0.005)
+
+
+def transport_tasks() -> list[asyncio.Task[Any]]:
+    """The running tasks whose coroutine is of the transport or of a streamed operation."""
+    folder = str(Path(transport.__file__).parent)
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if getattr(task.get_coro(), "cr_code", None) is not None
+        and task.get_coro().cr_code.co_filename.startswith(folder)  # type: ignore[union-attr]
+    ]

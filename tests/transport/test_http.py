@@ -1,0 +1,505 @@
+"""GraphQL over HTTP: methods, media types, statuses and what a client's bad input becomes."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.transport.app import App, build_app
+from transport.endpoint import Rejected
+from transport.errors import RequestError
+
+pytestmark = pytest.mark.anyio
+
+RESPONSE = "application/graphql-response+json"
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+def errors_of(response: httpx.Response) -> list[dict[str, Any]]:
+    """The errors of a well-formed request error, each of which must have the right form."""
+    body = response.json()
+    assert set(body) == {"errors"}
+    assert all(isinstance(error["message"], str) for error in body["errors"])
+    assert {error["extensions"]["code"] for error in body["errors"]} == {"BAD_USER_INPUT"}
+    errors: list[dict[str, Any]] = body["errors"]
+    return errors
+
+
+async def test_a_query_is_answered_with_its_data(client: httpx.AsyncClient) -> None:
+    """A POST of JSON gives the data, uncached, with the request's id."""
+    response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": RESPONSE})
+    assert response.status_code == 200
+    assert response.json() == {"data": {"hello": "Hello world"}}
+    assert response.headers["content-type"] == f"{RESPONSE}; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_variables_and_the_operation_name_are_used(client: httpx.AsyncClient) -> None:
+    """Of several operations the named one runs, with its variables."""
+    query = "query A($n: String!) { hello(name: $n) } query B { node { name } }"
+    body = {"query": query, "operationName": "A", "variables": {"n": "Ada"}, "extensions": {"a": 1}}
+    response = await client.post("/", json=body)
+    assert response.json() == {"data": {"hello": "Hello Ada"}}
+
+
+async def test_get_runs_a_query_from_the_url(client: httpx.AsyncClient) -> None:
+    """GET takes the same parameters, variables as JSON; empty ones count as absent."""
+    params = {
+        "query": "query A($n: String!) { hello(name: $n) }",
+        "variables": '{"n": "Zoë"}',
+        "operationName": "",
+        "extensions": "",
+    }
+    response = await client.get("/", params=params)
+    assert response.status_code == 200
+    assert response.json() == {"data": {"hello": "Hello Zoë"}}
+
+
+async def test_a_mutation_by_get_is_refused_and_does_not_run(
+    client: httpx.AsyncClient, app: App
+) -> None:
+    """A link must never change anything."""
+    for accept in ("application/json", RESPONSE, "text/event-stream"):
+        response = await client.get(
+            "/", params={"query": "mutation { write }"}, headers={"accept": accept}
+        )
+        assert response.status_code == 405
+        assert response.headers["allow"] == "POST"
+        assert errors_of(response)[0]["message"] == "A mutation needs POST, not GET."
+    assert app.journal.entries == ["enter", "exit"] * 3
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_other_methods_are_refused(client: httpx.AsyncClient, method: str) -> None:
+    """Only GET and POST are served, and the answer says so."""
+    response = await client.request(method, "/")
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
+    errors_of(response)
+
+
+async def test_a_subscription_without_a_stream_is_refused(client: httpx.AsyncClient) -> None:
+    """The error names the three ways to follow a subscription."""
+    response = await client.post(
+        "/", json={"query": "subscription { count }"}, headers={"accept": RESPONSE}
+    )
+    assert response.status_code == 400
+    assert "graphql-transport-ws" in errors_of(response)[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("application/*", "application/json"),
+        ("application/json", "application/json"),
+        (RESPONSE, RESPONSE),
+        (f"{RESPONSE}, application/json", RESPONSE),
+        (f"application/json, {RESPONSE};q=0.9", "application/json"),
+        (f"{RESPONSE};q=0.5, */*;q=0.1", RESPONSE),
+        ("text/html, application/json;q=bogus, */*", "application/json"),
+        ("APPLICATION/JSON; charset=utf-8", "application/json"),
+        ('multipart/mixed;deferSpec="20220824", application/json', "application/json"),
+    ],
+)
+async def test_the_media_type_is_negotiated(
+    client: httpx.AsyncClient, accept: str | None, expected: str
+) -> None:
+    """The client's preference decides, and application/json where it has none."""
+    del client.headers["accept"]
+    headers = {} if accept is None else {"accept": accept}
+    response = await client.post("/", json={"query": "{ hello }"}, headers=headers)
+    assert response.status_code == (200 if "bogus" not in (accept or "") else response.status_code)
+    assert response.headers["content-type"] == f"{expected}; charset=utf-8"
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/png, text/plain", "application/json;q=0"])
+async def test_an_unknown_media_type_is_not_acceptable(
+    client: httpx.AsyncClient, accept: str
+) -> None:
+    """A client that takes neither form of JSON gets 406, explained in JSON."""
+    response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": accept})
+    assert response.status_code == 406
+    assert response.headers["content-type"] == JSON_TYPE
+    errors_of(response)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": "{"},
+        {"query": "{ nothing }"},
+        {"query": "query ($n: Int!) { double(number: $n) }", "variables": {"n": "x"}},
+        {"query": "query A { hello }", "operationName": "B"},
+        {"query": "fragment F on Query { hello }"},
+        {"query": "\x00"},
+        {"query": " "},
+        {"query": '{ hello(name: "\ud800") }\x00'},
+        {"query": "{ double(number: 1" + "0" * 5000 + ") }"},
+        {"query": "query ($n: Int) { double(number: $n) }", "variables": {"n": 10**400}},
+        {"query": "query ($n: Float) { double(factor: $n) }", "variables": {"n": 10**400}},
+        {"query": "query ($n: Boolean) { double(flag: $n) }", "variables": {"n": 10**400}},
+        {"query": "query ($n: Int) { double(number: $n) }", "variables": {"n": {"a": [1]}}},
+        {"query": "query ($n: String) { hello(name: $n) }", "variables": {"n": [["x"]]}},
+    ],
+)
+async def test_a_refused_operation_gives_400_or_200_by_media_type(
+    client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
+    """The newer media type carries the status 400; application/json carries 200."""
+    for accept, status in ((RESPONSE, 400), ("application/json", 200)):
+        response = await client.post(
+            "/",
+            content=json.dumps(body),
+            headers={"accept": accept, "content-type": "application/json"},
+        )
+        assert (response.status_code, response.headers["content-type"]) == (
+            status,
+            f"{accept}; charset=utf-8",
+        )
+        errors_of(response)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"null",
+        b'"x"',
+        b"[]",
+        b'[{"query": "{ hello }"}]',
+        b"1",
+        b"true",
+        b"{}",
+        b"{",
+        b'{"query": "{ hello }"} x',
+        b"\xff\xfe{",
+        '{"query": "{ hello }"}'.encode("utf-16"),
+        '{"query": "{ hello }"}'.encode("utf-8-sig"),
+        b'{"query": "{ hello }", "variables": {"n": ' + b"1" * 5000 + b"}}",
+        b"[" * 100_000,
+        b'{"query": "{ hello }", "variables": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+        b'{"query": "{ hello }", "query": "{ hello }"}',
+        b'{"query": "{ hello }", "variables": {"n": NaN}}',
+        b'{"query": "{ hello }", "variables": {"n": -Infinity}}',
+        b'{"query": "{ hello }", "variables": "x"}',
+        b'{"query": "{ hello }", "variables": []}',
+        b'{"query": "{ hello }", "extensions": "x"}',
+        b'{"query": "{ hello }", "extensions": [1]}',
+        b'{"query": "{ hello }", "operationName": 5}',
+        b'{"query": "{ hello }", "operationName": ["A"]}',
+        b'{"query": 1}',
+        b'{"query": null}',
+        b'{"query": ""}',
+        b'{"query": ["{ hello }"]}',
+        b'{"variables": {}}',
+    ],
+    ids=lambda content: content[:40].decode("latin-1"),
+)
+async def test_a_malformed_body_gives_400(
+    client: httpx.AsyncClient, app: App, content: bytes
+) -> None:
+    """Whatever is not one GraphQL request in strict JSON is refused before any hook runs."""
+    for accept in (RESPONSE, "application/json"):
+        response = await client.post(
+            "/", content=content, headers={"accept": accept, "content-type": "application/json"}
+        )
+        assert response.status_code == 400
+        assert response.headers["content-type"] == f"{accept}; charset=utf-8"
+        errors_of(response)
+    assert app.journal.entries == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/",
+        "/?query=",
+        "/?query={hello}&variables={",
+        "/?query={hello}&variables=[]",
+        "/?query={hello}&variables=%22x%22",
+        "/?query={hello}&extensions=1",
+        "/?query={hello}&query={hello}",
+        "/?query=%ff",
+        "/?query=" + quote("{" * 30),
+        "/?" + "&".join(f"a{n}=1" for n in range(100)),
+        "/?query={hello}&variables=" + "[" * 5000,
+    ],
+)
+async def test_a_malformed_url_gives_400(client: httpx.AsyncClient, url: str) -> None:
+    """GET is held to the same rules as POST."""
+    response = await client.get(url, headers={"accept": RESPONSE})
+    assert response.status_code == 400
+    errors_of(response)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/graphql",
+        "application/json; charset=utf-16",
+        "application/json; charset=latin-1",
+        "application/json-patch+json",
+        "multipart/form-data; boundary=x",
+    ],
+)
+async def test_other_content_types_are_unsupported(
+    client: httpx.AsyncClient, content_type: str | None
+) -> None:
+    """A form that another site can post without asking is never taken for a request."""
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = await client.post("/", content=b'{"query": "{ hello }"}', headers=headers)
+    assert response.status_code == 415
+    errors_of(response)
+
+
+async def test_a_compressed_body_is_unsupported(client: httpx.AsyncClient) -> None:
+    """No compressed bombs."""
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    assert (await client.post("/", content=b"x", headers=headers)).status_code == 415
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", 'application/json; charset="UTF-8"', "Application/JSON"]
+)
+async def test_json_content_types_are_supported(
+    client: httpx.AsyncClient, content_type: str
+) -> None:
+    """The type's case and a charset of UTF-8 do not matter."""
+    response = await client.post(
+        "/", content='{"query": "{ hello }"}', headers={"content-type": content_type}
+    )
+    assert response.json() == {"data": {"hello": "Hello world"}}
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 20 * 1024 * 1024])
+async def test_a_body_over_the_limit_gives_413(client: httpx.AsyncClient, size: int) -> None:
+    """However long it is, with or without a length."""
+
+    async def chunks() -> Any:
+        for _ in range(size // 65_536 + 1):
+            yield b" " * 65_536
+
+    for content in (b" " * size, chunks()):
+        response = await client.post(
+            "/", content=content, headers={"content-type": "application/json"}
+        )
+        assert response.status_code == 413
+        errors_of(response)
+
+
+async def test_a_body_at_the_limit_is_read() -> None:
+    """The limit itself is allowed."""
+    app = build_app(body_bytes=64)
+    body = b'{"query": "{ hello }"}'.ljust(64)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.endpoint)) as client:
+        response = await client.post(
+            "http://test/", content=body, headers={"content-type": "application/json"}
+        )
+    assert response.json() == {"data": {"hello": "Hello world"}}
+
+
+async def test_a_body_that_comes_too_slowly_gives_408() -> None:
+    """A client may not hold a request open by sending nothing."""
+    app = build_app(body_seconds=0.05)
+
+    async def never() -> Any:
+        yield b"{"
+        await asyncio.sleep(10)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.endpoint)) as client:
+        response = await client.post(
+            "http://test/", content=never(), headers={"content-type": "application/json"}
+        )
+    assert response.status_code == 408
+    errors_of(response)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "{" * 10_000,
+        "{ node " + "{ child " * 10_000 + "{ name }" + "}" * 10_001,
+        "query ($v: JSON!) { anything(value: " + "[" * 10_000 + "]" * 10_000 + ") }",
+        "query ($v: " + "[" * 10_000 + "Int" + "]" * 10_000 + ") { hello }",
+        "{ ...a0 } "
+        + " ".join(f"fragment a{n} on Query {{ ...a{n + 1} }}" for n in range(2000))
+        + " fragment a2000 on Query { hello }",
+    ],
+    ids=["braces", "fields", "list literal", "list type", "fragments"],
+)
+async def test_a_document_nested_too_deeply_is_refused(
+    client: httpx.AsyncClient, query: str
+) -> None:
+    """Parser, validation and execution recurse; none of them may take the server down."""
+    response = await client.post("/", json={"query": query}, headers={"accept": RESPONSE})
+    assert response.status_code == 400
+    errors_of(response)
+
+
+@pytest.mark.parametrize("depth", [50, 100, 150, 200, 250, 300, 400])
+async def test_depths_near_the_stack_limit_never_fail_as_a_bug(
+    client: httpx.AsyncClient, depth: int
+) -> None:
+    """Between what works and what does not parse, every depth gives data or the client's error."""
+    query = "{ node " + "{ child " * depth + "{ name }" + "}" * (depth + 1)
+    response = await client.post("/", json={"query": query}, headers={"accept": RESPONSE})
+    assert response.status_code in (200, 400)
+    for error in response.json().get("errors", []):
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_deep_variables_never_fail_as_a_bug(client: httpx.AsyncClient) -> None:
+    """A JSON scalar may be nested as deeply as the parser allows."""
+    for depth in (100, 300, 600, 900, 950, 980):
+        text = "[" * depth + "]" * depth
+        body = '{"query": "query ($v: JSON!) { anything(value: $v) }", "variables": {"v": %s}}'
+        response = await client.post(
+            "/",
+            content=body % text,
+            headers={"accept": RESPONSE, "content-type": "application/json"},
+        )
+        assert response.status_code in (200, 400)
+        for error in response.json().get("errors", []):
+            assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_an_infinite_literal_is_an_error_of_its_field(client: httpx.AsyncClient) -> None:
+    """graphql-core reads 1e999 as infinity, which no response can carry."""
+    body = {"query": "{ double(factor: 1e999) anything(value: 1e999) }"}
+    response = await client.post("/", json=body, headers={"accept": RESPONSE})
+    assert response.status_code == 200
+    assert response.json()["data"] is None
+
+
+async def test_odd_values_come_back_exactly(client: httpx.AsyncClient) -> None:
+    """Lone surrogates, NUL and large integers reach the resolver and leave as valid JSON."""
+    value = {"text": "\ud800 \x00 é 🏊", "number": 2**70, "list": [-(2**64), 1.5]}
+    response = await client.post(
+        "/",
+        content=json.dumps(
+            {"query": "query ($v: JSON!) { anything(value: $v) }", "variables": {"v": value}}
+        ),
+        headers={"content-type": "application/json"},
+    )
+    assert response.content.decode("utf-8")
+    assert response.json() == {"data": {"anything": value}}
+
+
+async def test_prototype_names_are_ordinary_names(client: httpx.AsyncClient) -> None:
+    """Python has no prototypes to pollute; the names pass as data."""
+    value = {"__proto__": {"a": 1}, "constructor": None, "__class__": "x"}
+    body = {"query": "query ($v: JSON!) { anything(value: $v) }", "variables": {"v": value}}
+    assert (await client.post("/", json=body)).json() == {"data": {"anything": value}}
+
+
+async def test_a_bug_in_a_resolver_is_a_masked_field_error(client: httpx.AsyncClient) -> None:
+    """The data of other fields stays, the status is 200, and no detail leaks."""
+    response = await client.post("/", json={"query": "{ hello bug }"}, headers={"accept": RESPONSE})
+    assert response.status_code == 200
+    assert response.json() == {
+        "data": {"hello": "Hello world", "bug": None},
+        "errors": [
+            {
+                "message": "Internal server error.",
+                "locations": [{"line": 1, "column": 9}],
+                "path": ["bug"],
+                "extensions": {"code": "INTERNAL_SERVER_ERROR"},
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("accept", [RESPONSE, "application/json", "text/event-stream"])
+async def test_a_bug_outside_any_field_gives_500_and_one_log_record(
+    client: httpx.AsyncClient, app: App, caplog: pytest.LogCaptureFixture, accept: str
+) -> None:
+    """The log has the exception and the request's id; the client has neither the text nor more."""
+    app.hooks.fail_operation = RuntimeError("secret detail")
+    with caplog.at_level(logging.ERROR):
+        response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": accept})
+    assert response.status_code == 500
+    message = "Internal server error."
+    error = {"message": message, "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+    assert response.json() == {"errors": [error]}
+    assert len(caplog.records) == 1
+    assert response.headers["x-request-id"] in caplog.records[0].getMessage()
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_an_error_that_cannot_be_formatted_is_masked(
+    client: httpx.AsyncClient,
+    app: App,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A failing format_error hides the error rather than the response."""
+
+    def fail(error: object) -> dict[str, Any]:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(app.hooks, "format_error", fail)
+    response = await client.post("/", json={"query": "{ bug }"})
+    assert response.status_code == 200
+    assert response.json()["errors"][0]["message"] == "Internal server error."
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        (4401, 401, "UNAUTHENTICATED"),
+        (4403, 403, "FORBIDDEN"),
+        (4429, 429, "RATE_LIMITED"),
+    ],
+)
+async def test_a_rejected_client_learns_why(
+    client: httpx.AsyncClient, app: App, code: int, status: int, name: str
+) -> None:
+    """Rejected over HTTP is an error with the matching code and status."""
+    app.hooks.fail_operation = Rejected(code, "No")
+    response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": RESPONSE})
+    assert response.status_code == status
+    assert response.json() == {"errors": [{"message": "No", "extensions": {"code": name}}]}
+
+
+async def test_the_context_gets_the_connection(client: httpx.AsyncClient) -> None:
+    """The Authorization header arrives as it was sent, and logs and context share one id."""
+    headers = {"authorization": "Bearer abc", "x-request-id": "trace-1234"}
+    response = await client.post("/", json={"query": "{ viewer request }"}, headers=headers)
+    data = response.json()["data"]
+    assert data == {"viewer": "Bearer abc", "request": "trace-1234 trace-1234"}
+    assert response.headers["x-request-id"] == "trace-1234"
+
+
+@pytest.mark.parametrize("sent", ["short", "x" * 65, "with space in it", "inject\u00e9d-here"])
+async def test_an_odd_request_id_is_replaced(client: httpx.AsyncClient, sent: str) -> None:
+    """A request id is written into logs, so only harmless ones are taken over."""
+    headers = {b"x-request-id": sent.encode("utf-8")}
+    response = await client.post("/", json={"query": "{ hello }"}, headers=headers)
+    assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_the_operation_context_is_left_after_each_operation(
+    client: httpx.AsyncClient, app: App
+) -> None:
+    """Also after a refused one."""
+    for query in ("{ hello }", "{", "{ bug }", "mutation { write }"):
+        await client.post("/", json={"query": query})
+    assert app.journal.entries == ["enter", "exit"] * 3 + ["enter", "write x", "exit"]
+
+
+async def test_a_request_error_knows_its_form() -> None:
+    """The transport's own errors have the form that GraphQL wants."""
+    error = RequestError(400, "No.")
+    assert error.formatted == {"message": "No.", "extensions": {"code": "BAD_USER_INPUT"}}
