@@ -1,0 +1,199 @@
+"""Answers without a language model: the best-supported sentences of the sources, cited."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rag.generation.base import GenerationEvent, Prompt, TextPiece, UsageReport
+from rag.language import detect_language
+from rag.plain import plain_sentences
+from rag.prompt import estimate_tokens
+from rag.stemming import stems
+from rag.types import Hit, Retrieval
+
+MAX_SENTENCES: Final = 4
+# Sentences from hits after this one are rarely about the question.
+_MAX_HITS: Final = 4
+_MIN_HIT_SHARE: Final = 0.5  # of the best hit's relevance
+_OVERLAP_WEIGHT: Final = 0.35
+_HIT_WEIGHT: Final = 0.25
+_MIN_SHARE: Final = 0.8  # of the best sentence's score, for a further sentence
+_SCORED_PER_HIT: Final = 12
+
+_PIECE = re.compile(r"\S+\s*|\s+")
+_LEANING = re.compile(
+    r"(?:it|its|they|them|their|this|that|these|those|he|she|then|also|otherwise|however|but|so|"
+    r"instead|er|es|sie|dies|diese|dieser|dieses|das|dann|danach|dabei|dafür|sonst|jedoch|außerdem|"
+    r"ella|ellos|esto|eso|este|esta|entonces|además|también|luego|después|en ese caso|"
+    r"il|elle|ils|elles|cela|ça|ceci|ensuite|puis|alors|sinon|dans ce cas)\b",
+    re.IGNORECASE,
+)
+
+_NOT_COVERED: Final = {
+    "en": ("The documents do not cover this.", "The nearest topics in them are: {}.", " and "),
+    "de": ("Dazu steht in den Dokumenten nichts.", "Am nächsten kommen die Themen: {}.", " und "),
+    "es": ("Los documentos no tratan este tema.", "Los temas más cercanos son: {}.", " y "),
+    "fr": (
+        "Les documents ne traitent pas de ce sujet.",
+        "Les sujets les plus proches sont : {}.",
+        " et ",
+    ),
+}
+_MAX_TOPICS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    hit: int  # its place among the hits, from 0
+    place: int  # its place in the passage
+    text: str
+    score: float
+
+
+class OfflineGenerator:
+    """A `Generator` that quotes: deterministic, at once, and it cannot say what no source says."""
+
+    provider: Final = "offline"
+    model: Final = "extractive"
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
+        """Stream the answer word by word, without delay."""
+        text = compose(prompt.retrieval)
+        for piece in _PIECE.findall(text):
+            yield TextPiece(piece)
+        yield UsageReport(prompt.prompt_tokens, estimate_tokens(text))
+
+    async def close(self) -> None:
+        """There is nothing to release."""
+
+
+def compose(retrieval: Retrieval) -> str:
+    """The answer's text: one to four sentences, each followed by its [n]; or what is missing."""
+    if not retrieval.grounded or not retrieval.hits:
+        return _not_covered(retrieval)
+    chosen = _choose(retrieval)
+    if not chosen:
+        return _not_covered(retrieval)
+    return " ".join(f"{_ended(item.text)} [{item.hit + 1}]" for item in chosen)
+
+
+def _not_covered(retrieval: Retrieval) -> str:
+    language = detect_language(retrieval.question)
+    missing, nearest, joint = _NOT_COVERED[language]
+    titles = list(dict.fromkeys(hit.passage.title for hit in retrieval.nearest))[:_MAX_TOPICS]
+    titles = [re.sub(r"\[(\d+)\]", r"(\1)", title) for title in titles]
+    if not titles:
+        return missing
+    listed = joint.join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
+    return f"{missing} {nearest.format(listed)}"
+
+
+def _choose(retrieval: Retrieval) -> list[_Sentence]:
+    """The best sentence, others that are nearly as good, and what they lean on; in reading order.
+
+    The better hit comes first; within a passage its own order holds.
+    """
+    sentences = _scored(retrieval)
+    if not sentences:
+        return []
+    ranked = sorted(sentences, key=lambda item: (-item.score, item.hit, item.place))
+    by_place = {(item.hit, item.place): item for item in sentences}
+    least = ranked[0].score * _MIN_SHARE
+    chosen: dict[tuple[int, int], _Sentence] = {}
+    seen: list[set[str]] = []
+    for item in ranked:
+        group = [item] if (item.hit, item.place) not in chosen else []
+        if group and _LEANING.match(item.text):
+            before = by_place.get((item.hit, item.place - 1))
+            if before is not None and (before.hit, before.place) not in chosen:
+                group = [before, item]
+        if item.text.endswith(":"):
+            group += _following(item, by_place)
+        if len(chosen) + len(group) > MAX_SENTENCES or (chosen and item.score < least):
+            continue
+        words = set(item.text.lower().split())
+        if any(len(words & other) >= 0.8 * len(words) for other in seen):
+            continue
+        seen.append(words)
+        chosen.update({(part.hit, part.place): part for part in group})
+        if len(chosen) >= MAX_SENTENCES:
+            break
+    order = {item.hit: rank for rank, item in reversed(list(enumerate(ranked)))}
+    return sorted(chosen.values(), key=lambda item: (order[item.hit], item.place))
+
+
+def _following(item: _Sentence, by_place: dict[tuple[int, int], _Sentence]) -> list[_Sentence]:
+    """What an introduction that ends in a colon introduces."""
+    following = []
+    for step in range(1, MAX_SENTENCES):
+        next_item = by_place.get((item.hit, item.place + step))
+        if next_item is None:
+            break
+        following.append(next_item)
+    return following
+
+
+def _scored(retrieval: Retrieval) -> list[_Sentence]:
+    """Each readable sentence of the better hits with its support: the cosine with the question,
+    the share of the question's rarer words, and the relevance of its hit."""
+    question = Counter[str]()
+    texts: list[tuple[int, int, str, set[str], float, float]] = []
+    least = retrieval.hits[0].score * _MIN_HIT_SHARE
+    for place, hit in enumerate(retrieval.hits[:_MAX_HITS]):
+        if hit.score < least:
+            continue
+        texts += _candidates(place, hit, retrieval)
+    language_terms = {
+        language: set(stems(retrieval.query, language))
+        for language in {_language(hit) for hit in retrieval.hits[:_MAX_HITS]}
+    }
+    for _, _, _, terms, _, _ in texts:
+        question.update(terms)
+    scored = []
+    for place, number, text, terms, cosine, relevance in texts:
+        wanted = language_terms[_language(retrieval.hits[place])]
+        weights = {term: math.log(1 + len(texts) / (1 + question[term])) for term in wanted}
+        total = sum(weights.values()) or 1.0
+        overlap = sum(weights[term] for term in wanted & terms) / total
+        score = cosine + _OVERLAP_WEIGHT * overlap + _HIT_WEIGHT * relevance
+        scored.append(_Sentence(place, number, text, score))
+    return scored
+
+
+def _candidates(
+    place: int, hit: Hit, retrieval: Retrieval
+) -> list[tuple[int, int, str, set[str], float, float]]:
+    passage = hit.passage
+    readable = plain_sentences(passage.text, passage.start, passage.sentences)
+    cosines: Sequence[float] = (
+        (passage.sentence_vectors @ retrieval.query_vector).tolist()
+        if len(passage.sentence_vectors) == len(readable)
+        else [0.0] * len(readable)
+    )
+    language = _language(hit)
+    return [
+        (place, number, text, set(stems(text, language)), cosine, hit.score)
+        for number, (text, cosine) in enumerate(zip(readable, cosines, strict=True))
+        if _says_something(text)
+    ]
+
+
+def _language(hit: Hit) -> str:
+    return hit.passage.language or "en"
+
+
+def _says_something(text: str) -> bool:
+    """Not a table's head, a caption or a word on its own."""
+    if len(text) < 3:
+        return False
+    return not (len(text.split()) < 4 and text[-1].isalpha() and ":" not in text)
+
+
+def _ended(text: str) -> str:
+    """The sentence with an end: a list item or row often has none."""
+    return text if text[-1] in ".!?…:\"'”»)" else text + "."

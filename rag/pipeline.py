@@ -1,0 +1,197 @@
+"""From a question to hits, a prompt, an answer's stream and its citations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from rag.citations import CitationFilter, cite
+from rag.embedding.service import EmbeddingService
+from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
+from rag.index.knowledge import Candidate, KnowledgeIndex
+from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
+from rag.query import search_texts
+from rag.relevance import THRESHOLD, best_sentence_cosine, features, relevance
+from rag.types import (
+    NO_FILTER,
+    CitedPassage,
+    Filter,
+    FloatMatrix,
+    Hit,
+    Passage,
+    Retrieval,
+    Turn,
+)
+
+TOP_K: Final = 6
+MAX_LIMIT: Final = 50
+_NEAREST: Final = 3
+# Below it a search takes a fraction of a millisecond, less than a thread's start.
+_INLINE_SEARCH_LIMIT: Final = 5_000
+
+
+class PassageStore(Protocol):
+    """Where the passages of an index live."""
+
+    async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
+        """The passages by id; ids that exist no more are left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedQuery:
+    """A question whose embedding is under way; `texts` are searched, best is kept."""
+
+    question: str
+    texts: tuple[str, ...]
+    vectors: asyncio.Task[FloatMatrix]
+
+    def cancel(self) -> None:
+        """Give the embedding up, if the question is not asked after all."""
+        self.vectors.cancel()
+
+
+class Pipeline:
+    """Retrieval and generation over one knowledge base; used from one event loop."""
+
+    def __init__(
+        self,
+        *,
+        embedding: EmbeddingService,
+        index: KnowledgeIndex,
+        passages: PassageStore,
+        generator: Generator,
+        top_k: int = TOP_K,
+        threshold: float = THRESHOLD,
+        prompt_token_budget: int = TOKEN_BUDGET,
+        history_token_budget: int = HISTORY_TOKEN_BUDGET,
+    ) -> None:
+        self.embedding = embedding
+        self.index = index
+        self.generator = generator
+        self._passages = passages
+        self._top_k = top_k
+        self._threshold = threshold
+        self._prompt_token_budget = prompt_token_budget
+        self._history_token_budget = history_token_budget
+
+    def start_query(self, question: str, *, history: Sequence[Turn] = ()) -> StartedQuery:
+        """Begin to embed a question now, for a `retrieve` that follows (or `cancel`)."""
+        texts = tuple(search_texts(question, history))
+        task = asyncio.ensure_future(self.embedding.embed_queries(texts))
+        # An error reaches `retrieve`; if that is never called, it is not worth a warning.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return StartedQuery(question, texts, task)
+
+    async def retrieve(
+        self,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        filter: Filter = NO_FILTER,
+        limit: int | None = None,
+        started: StartedQuery | None = None,
+    ) -> Retrieval:
+        """The best passages for a question, at most `limit` (default: the pipeline's `top_k`).
+
+        With earlier turns the question is searched as it is and joined with the user's previous
+        turn, and the form whose best passage is more relevant is kept. `started` is what
+        `start_query` gave for the same question and history.
+
+        Raises:
+            EmbeddingError: the model is not available.
+        """
+        if started is None:
+            started = self.start_query(question, history=history)
+        k = max(1, min(self._top_k if limit is None else limit, MAX_LIMIT))
+        vectors = await _result_of(started)
+        best: tuple[list[Hit], int] | None = None
+        for number, text in enumerate(started.texts):
+            hits = await self._search(text, vectors[number], k, filter)
+            if best is None or (hits and hits[0].score > _best_score(best[0])):
+                best = hits, number
+        assert best is not None
+        hits, number = best
+        return Retrieval(
+            question=question,
+            query=started.texts[number],
+            query_vector=vectors[number],
+            hits=tuple(hits),
+            nearest=tuple(hits[:_NEAREST]),
+            grounded=_best_score(hits) >= self._threshold,
+        )
+
+    def build_prompt(self, retrieval: Retrieval, history: Sequence[Turn] = ()) -> Prompt:
+        return build_prompt(
+            retrieval,
+            history,
+            token_budget=self._prompt_token_budget,
+            history_token_budget=self._history_token_budget,
+        )
+
+    async def answer(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
+        """The generator's stream without markers that refer to no source.
+
+        Closing it closes the generator's stream.
+
+        Raises:
+            GenerationError: the generator failed; what came before stands.
+        """
+        retrieval = prompt.retrieval
+        markers = CitationFilter(len(retrieval.hits) if retrieval.grounded else 0)
+        finished = False
+        async with aclosing(self.generator.generate(prompt)) as events:
+            async for event in events:
+                if isinstance(event, TextPiece):
+                    if text := markers.feed(event.text):
+                        yield TextPiece(text)
+                    continue
+                if not finished and (text := markers.finish()):
+                    yield TextPiece(text)
+                finished = True
+                yield event
+        if not finished and (text := markers.finish()):
+            yield TextPiece(text)
+
+    def cite(self, text: str, retrieval: Retrieval) -> list[CitedPassage]:
+        """The verified source of each [n] in a finished answer; none if nothing was found."""
+        return cite(text, retrieval) if retrieval.grounded else []
+
+    async def _search(self, text: str, vector: FloatMatrix, k: int, filter: Filter) -> list[Hit]:
+        if len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale:
+            candidates = self.index.search(text, vector, k, filter)
+        else:
+            candidates = await asyncio.to_thread(self.index.search, text, vector, k, filter)
+        if not candidates:
+            return []
+        passages = await self._passages.passages([item.chunk_id for item in candidates])
+        hits = [
+            _hit(candidate, passages[candidate.chunk_id], vector)
+            for candidate in candidates
+            if candidate.chunk_id in passages
+        ]
+        return sorted(hits, key=lambda hit: -hit.score)
+
+
+async def _result_of(started: StartedQuery) -> FloatMatrix:
+    try:
+        return await started.vectors
+    except asyncio.CancelledError:
+        started.cancel()
+        raise
+
+
+def _hit(candidate: Candidate, passage: Passage, vector: FloatMatrix) -> Hit:
+    sentence = best_sentence_cosine(vector, passage.sentence_vectors)
+    return Hit(
+        passage=passage,
+        score=relevance(features(candidate, sentence)),
+        cosine=candidate.cosine,
+        lexical=candidate.lexical,
+    )
+
+
+def _best_score(hits: Sequence[Hit]) -> float:
+    return hits[0].score if hits else 0.0
