@@ -76,7 +76,7 @@ class Generator(Protocol):
 
     @property
     def provider(self) -> str:
-        """"offline", "openai", "gemini" or "gemini-legacy"."""
+        """ "offline", "openai", "gemini" or "gemini-legacy"."""
 
     @property
     def model(self) -> str: ...
