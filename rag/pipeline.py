@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from rag.citations import CitationFilter, cite
 from rag.embedding.service import EmbeddingService
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
+from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import search_texts
 from rag.relevance import THRESHOLD, best_sentence_cosine, features, relevance
@@ -31,13 +32,6 @@ MAX_LIMIT: Final = 50
 _NEAREST: Final = 3
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
 _INLINE_SEARCH_LIMIT: Final = 5_000
-
-
-class PassageStore(Protocol):
-    """Where the passages of an index live."""
-
-    async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
-        """The passages by id; ids that exist no more are left out."""
 
 
 @dataclass(frozen=True, slots=True)

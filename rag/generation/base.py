@@ -76,7 +76,7 @@ class Generator(Protocol):
 
     @property
     def provider(self) -> str:
-        """ "offline", "openai", "gemini" or "gemini-legacy"."""
+        """One of "offline", "openai", "gemini" and "gemini-legacy"."""
 
     @property
     def model(self) -> str: ...

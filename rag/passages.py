@@ -1,0 +1,73 @@
+"""Where passages live: the port of the store, and one in memory for tests and measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from rag.index.knowledge import IndexEntry, KnowledgeIndex
+from rag.ingest import PreparedChunk
+from rag.types import Passage, SourceDocument
+
+
+class PassageStore(Protocol):
+    """Gives the pipeline the passages that a search found."""
+
+    async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
+        """The passages by id; ids that exist no more are left out."""
+
+
+class MemoryPassages:
+    """A `PassageStore` in memory that numbers chunks as they come."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Passage] = {}
+
+    async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
+        return {number: self.by_id[number] for number in chunk_ids if number in self.by_id}
+
+    def add(
+        self,
+        document_id: str,
+        document: SourceDocument,
+        prepared: Sequence[PreparedChunk],
+        index: KnowledgeIndex,
+    ) -> None:
+        """Store a prepared document and enter it into the index."""
+        entries = []
+        for piece in prepared:
+            passage = Passage(
+                chunk_id=len(self.by_id) + 1,
+                document_id=document_id,
+                title=document.title,
+                type=document.type,
+                category=document.category,
+                language=document.language,
+                source=document_id,
+                text=piece.text,
+                headings=piece.chunk.headings,
+                start=piece.chunk.start,
+                end=piece.chunk.end,
+                sentences=piece.chunk.sentences,
+                sentence_vectors=piece.sentence_vectors,
+            )
+            self.by_id[passage.chunk_id] = passage
+            entries.append(index_entry(passage))
+        if entries:
+            index.add(entries, np.stack([piece.vector for piece in prepared]))
+
+
+def index_entry(passage: Passage) -> IndexEntry:
+    """What the index needs of a passage."""
+    return IndexEntry(
+        chunk_id=passage.chunk_id,
+        document_id=passage.document_id,
+        title=passage.title,
+        type=passage.type,
+        category=passage.category,
+        language=passage.language,
+        headings=passage.headings,
+        text=passage.text,
+    )
