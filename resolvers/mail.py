@@ -1,0 +1,55 @@
+"""Mails that use cases send: they go to the outbox, and a job delivers them."""
+
+from __future__ import annotations
+
+import asyncio
+import unicodedata
+
+from models.outbox_mail import OutboxMail
+from resolvers import mail_texts
+from resolvers.clock import Clock
+
+
+class Mailer:
+    """Writes mails into the outbox, within the caller's transaction.
+
+    `waiting` is set by `wake`, after the commit, for the job that delivers; the job clears it. A
+    forgotten `wake` costs a few seconds, since the job also looks by itself.
+    """
+
+    def __init__(self, clock: Clock, *, base_url: str) -> None:
+        """`base_url` is where people reach the server, without a slash at the end."""
+        self._clock = clock
+        self._base_url = base_url
+        self.waiting = asyncio.Event()
+
+    async def enqueue(self, to: str, subject: str, text: str, html: str) -> None:
+        """Put a mail into the outbox.
+
+        Raises:
+            ValueError: `to` or `subject` could break out of its header line. Addresses come here
+                in normal form and subjects are ours, so this is a bug.
+        """
+        for header in (to, subject):
+            if not header or any(
+                unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in header
+            ):
+                raise ValueError("a mail's recipient and subject are one line of printable text")
+        await OutboxMail.create(
+            to=to, subject=subject, text=text, html=html, next_attempt_at=self._clock.now()
+        )
+
+    async def send_verification(self, to: str, token: str) -> None:
+        """The link that proves an address."""
+        await self._enqueue(to, mail_texts.verification(self._base_url, to, token))
+
+    async def send_account_exists(self, to: str) -> None:
+        """The answer to a registration with an address that already has an account."""
+        await self._enqueue(to, mail_texts.account_exists(self._base_url, to))
+
+    async def _enqueue(self, to: str, mail: mail_texts.MailText) -> None:
+        await self.enqueue(to, mail.subject, mail.text, mail.html)
+
+    def wake(self) -> None:
+        """Tell the delivering job that a mail waits; call it after the commit."""
+        self.waiting.set()

@@ -1,0 +1,68 @@
+"""The words of our mails, as plain text and as HTML.
+
+They hold nothing that a person typed but the address they go to: whoever registers a stranger's
+address must not be able to put words into the mail that the stranger gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import quote
+
+
+@dataclass(frozen=True, slots=True)
+class MailText:
+    subject: str
+    text: str
+    html: str
+
+
+def verification(base_url: str, email: str, token: str) -> MailText:
+    """Asks the owner of an address to confirm it. The link opens a page with a button."""
+    link = f"{base_url}/verify-email?token={quote(token, safe='')}"
+    return _mail(
+        "Please confirm your email address",
+        [
+            f"Someone, hopefully you, registered at GroundQL with the address {email}.",
+            "Open this link and press the button to confirm that the address is yours:",
+        ],
+        link,
+        "Confirm this address",
+        [
+            "The link works for 48 hours.",
+            "If it was not you, do nothing: without your confirmation nobody can use your address.",
+        ],
+    )
+
+
+def account_exists(base_url: str, email: str) -> MailText:
+    """Tells the owner of an account that someone tried to register with its address."""
+    return _mail(
+        "You already have an account",
+        [
+            f"Someone, perhaps you, tried to register at GroundQL with the address {email}.",
+            "You already have an account, so nothing was changed. Log in with your password:",
+        ],
+        base_url,
+        "Go to GroundQL",
+        ["If it was not you, you need not do anything: your account is safe."],
+    )
+
+
+def _mail(subject: str, before: list[str], link: str, label: str, after: list[str]) -> MailText:
+    text = "\n\n".join(["Hello,", *before, link, *after]) + "\n"
+    paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in ["Hello,", *before])
+    footer = "".join(f'<p style="color:#555">{escape(line)}</p>\n' for line in after)
+    href = escape(link, quote=True)
+    html = (
+        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f"<title>{escape(subject)}</title></head>\n"
+        '<body style="font:16px/1.5 sans-serif;color:#222;max-width:36em;margin:2em auto">\n'
+        f"{paragraphs}"
+        f'<p><a href="{href}" style="display:inline-block;padding:.6em 1.2em;background:#1f5f4a;'
+        f'color:#fff;border-radius:4px;text-decoration:none">{escape(label)}</a></p>\n'
+        f'<p style="color:#555">Or copy this address into your browser:<br>{href}</p>\n'
+        f"{footer}</body>\n</html>\n"
+    )
+    return MailText(subject, text, html)

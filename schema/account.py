@@ -1,0 +1,248 @@
+"""Accounts: types, queries and mutations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+from typing import Annotated
+
+import strawberry
+
+from models import user as user_table
+from resolvers import account
+from resolvers.errors import Unauthenticated
+from schema.context import Info
+from schema.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidInput,
+    InvalidToken,
+    RateLimited,
+    answers_problems,
+)
+from schema.node import Node, global_id
+
+
+@strawberry.enum(description="What a person may do.")
+class Role(Enum):
+    USER = strawberry.enum_value("USER", description="Asks questions; sees their own sessions.")
+    EDITOR = strawberry.enum_value(
+        "EDITOR", description="May also add, change and delete documents of the knowledge base."
+    )
+    ADMIN = strawberry.enum_value("ADMIN", description="May also change the roles of others.")
+
+
+@strawberry.type(description="A person with an account.")
+class User(Node):
+    email: str = strawberry.field(
+        description="The address they log in with, in lower case. People who share a session with "
+        "this person see it, too."
+    )
+    display_name: str = strawberry.field(
+        description="The name that others see: 1 to 100 characters."
+    )
+    role: Role = strawberry.field(description="What this person may do.")
+    email_verified: bool = strawberry.field(
+        description="Whether the person has confirmed the address by the link in our mail."
+    )
+    created_at: datetime = strawberry.field(description="When the account was made, in UTC.")
+
+    @classmethod
+    def from_row(cls, row: user_table.User) -> User:
+        return cls(
+            id=global_id("User", row.id),
+            email=row.email,
+            display_name=row.display_name,
+            role=Role(row.role.value),
+            email_verified=row.email_verified_at is not None,
+            created_at=row.created_at,
+        )
+
+
+@strawberry.type(description="A login on one device: what its client sends, and for how long.")
+class AuthTokens:
+    access_token: str = strawberry.field(
+        description="Send it as `Authorization: Bearer …`, or as `authorization` in the "
+        "connection_init payload of a WebSocket. It works for 15 minutes."
+    )
+    access_token_expires_at: datetime = strawberry.field(
+        description="When the access token stops working, in UTC."
+    )
+    refresh_token: str = strawberry.field(
+        description="Gets the next pair of tokens from refreshTokens, once. Store it safely: who "
+        "has it, has the login."
+    )
+    refresh_token_expires_at: datetime = strawberry.field(
+        description="When the login ends unless it is refreshed, in UTC: 30 days from now."
+    )
+    user: User = strawberry.field(description="Who is logged in.")
+
+    @classmethod
+    def from_data(cls, data: account.AuthTokensData) -> AuthTokens:
+        return cls(
+            access_token=data.access_token,
+            access_token_expires_at=data.access_token_expires_at,
+            refresh_token=data.refresh_token,
+            refresh_token_expires_at=data.refresh_token_expires_at,
+            user=User.from_row(data.user),
+        )
+
+
+@strawberry.type(
+    description="The registration was taken. The answer is the same whether or not the address "
+    "was known: only its mailbox learns the difference."
+)
+class Registration:
+    email: str = strawberry.field(description="The address in the form in which it was stored.")
+    verification_required: bool = strawberry.field(
+        description="Whether login is refused until the link in the mail was opened."
+    )
+
+
+@strawberry.type(description="The request was taken. It tells nothing about who has an account.")
+class Acknowledged:
+    ok: bool = strawberry.field(description="Always true.")
+
+
+@strawberry.input(description="A new account.")
+class RegisterInput:
+    email: str = strawberry.field(
+        description="The address to log in with; case does not matter. At most 254 characters."
+    )
+    password: str = strawberry.field(
+        description="8 to 128 characters of any kind, not among the most common passwords and not "
+        "the address."
+    )
+    display_name: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The name that others see, 1 to 100 characters. Left out or null: the part of "
+        "the address before the @.",
+    )
+
+
+@strawberry.input(description="Who logs in.")
+class LoginInput:
+    email: str = strawberry.field(description="The address of the account; case does not matter.")
+    password: str = strawberry.field(description="The password.")
+
+
+RegisterResult = Annotated[
+    Registration | InvalidInput | RateLimited,
+    strawberry.union("RegisterResult", description="The outcome of register."),
+]
+LoginResult = Annotated[
+    AuthTokens | InvalidCredentials | EmailNotVerified | RateLimited,
+    strawberry.union("LoginResult", description="The outcome of login."),
+]
+RefreshResult = Annotated[
+    AuthTokens | InvalidToken,
+    strawberry.union("RefreshResult", description="The outcome of refreshTokens."),
+]
+VerifyEmailResult = Annotated[
+    User | InvalidToken,
+    strawberry.union("VerifyEmailResult", description="The outcome of verifyEmail."),
+]
+
+
+@strawberry.type
+class AccountQuery:
+    @strawberry.field(
+        description="The person whose access token was sent; null without a token. A token that "
+        "has expired or was ended gives the error UNAUTHENTICATED."
+    )
+    async def me(self, info: Info) -> User | None:
+        context = info.context.app
+        if context.viewer is None:
+            if context.token_problem:
+                raise Unauthenticated(context.token_problem)
+            return None
+        return User.from_row(context.viewer.user)
+
+
+@strawberry.type
+class AccountMutation:
+    @strawberry.mutation(
+        description="Make an account. A mail with a link to confirm the address follows; if the "
+        "address has an account, the mail says so instead."
+    )
+    @answers_problems
+    async def register(
+        self,
+        info: Info,
+        input: Annotated[RegisterInput, strawberry.argument(description="The new account.")],
+    ) -> RegisterResult:
+        registration = await account.register(
+            info.context.app,
+            email=input.email,
+            password=input.password,
+            display_name=None if input.display_name is strawberry.UNSET else input.display_name,
+        )
+        return Registration(
+            email=registration.email, verification_required=registration.verification_required
+        )
+
+    @strawberry.mutation(
+        description="Confirm an address with the token from the link in our mail. Valid for 48 "
+        "hours; sent twice, it answers the same."
+    )
+    @answers_problems
+    async def verify_email(
+        self,
+        info: Info,
+        token: Annotated[
+            str, strawberry.argument(description="The value of `token` in the mail's link.")
+        ],
+    ) -> VerifyEmailResult:
+        return User.from_row(await account.verify_email(info.context.app, token))
+
+    @strawberry.mutation(
+        description="Send the link to confirm an address again, if the address waits for it."
+    )
+    async def resend_verification(
+        self,
+        info: Info,
+        email: Annotated[str, strawberry.argument(description="The address of the account.")],
+    ) -> Acknowledged:
+        await account.resend_verification(info.context.app, email)
+        return Acknowledged(ok=True)
+
+    @strawberry.mutation(description="Log in on this device.")
+    @answers_problems
+    async def login(
+        self,
+        info: Info,
+        input: Annotated[LoginInput, strawberry.argument(description="Who logs in.")],
+    ) -> LoginResult:
+        return AuthTokens.from_data(
+            await account.login(info.context.app, email=input.email, password=input.password)
+        )
+
+    @strawberry.mutation(
+        description="Exchange a refresh token for a new pair of tokens; the login lives for "
+        "another 30 days. Each refresh token works once: one that comes back after its use ends "
+        "the login, since one of its two holders is a thief."
+    )
+    @answers_problems
+    async def refresh_tokens(
+        self,
+        info: Info,
+        refresh_token: Annotated[
+            str, strawberry.argument(description="The refresh token of the latest pair.")
+        ],
+    ) -> RefreshResult:
+        return AuthTokens.from_data(await account.refresh_tokens(info.context.app, refresh_token))
+
+    @strawberry.mutation(
+        description="End this login: its access and refresh tokens stop working at once. Needs an "
+        "access token."
+    )
+    async def logout(
+        self,
+        info: Info,
+        everywhere: Annotated[
+            bool | None,
+            strawberry.argument(description="End all of the person's logins, on every device."),
+        ] = False,
+    ) -> Acknowledged:
+        await account.logout(info.context.app, everywhere=bool(everywhere))
+        return Acknowledged(ok=True)
