@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from graphql import GraphQLError
@@ -22,10 +22,11 @@ class Connection:
     """
 
     kind: Literal["http", "websocket"]
-    authorization: str | None
+    # Neither may reach a log through repr.
+    authorization: str | None = field(repr=False)
     """The raw Authorization header, or `authorization` of the connection_init payload."""
     client_address: str | None
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     """Of the HTTP request or of the WebSocket's handshake; names match in any case."""
     request_id: str
 

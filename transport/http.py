@@ -5,6 +5,7 @@ https://graphql.github.io/graphql-over-http/draft/
 
 import asyncio
 import logging
+import re
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
 
@@ -155,6 +156,14 @@ class Exchange:
         client that is still writing to a closed connection never sees the answer.
         """
         seen = 0
+        too_large = RequestError(
+            413,
+            f"The request body is larger than {limit} bytes.",
+            headers=((b"connection", b"close"),),
+        )
+        length = self.connection.headers.get("content-length", "")
+        if re.fullmatch("[0-9]+", length) and int(length[:20]) > limit * _DRAIN_FACTOR:
+            raise too_large
 
         async def receive() -> Message:
             nonlocal seen
@@ -165,11 +174,7 @@ class Exchange:
             while message.get("more_body", False) and seen <= limit * _DRAIN_FACTOR:
                 message = await self._receive()
                 seen += len(message.get("body", b""))
-            raise RequestError(
-                413,
-                f"The request body is larger than {limit} bytes.",
-                headers=((b"connection", b"close"),),
-            )
+            raise too_large
 
         return receive
 

@@ -54,6 +54,7 @@ class MultipartFraming:
 class EventFraming:
     headers: Headers = [
         (b"content-type", b"text/event-stream; charset=utf-8"),
+        # nginx would otherwise hold events back until its buffer is full.
         (b"x-accel-buffering", b"no"),
     ]
     opening = b":\n\n"

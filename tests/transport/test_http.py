@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
 
-from tests.transport.app import App, build_app
-from transport.endpoint import Rejected
+from tests.transport.app import App, AppHooks, Journal, Query, QuietSchema, build_app
+from transport.endpoint import GraphQLEndpoint, Rejected
 from transport.errors import RequestError
 
 pytestmark = pytest.mark.anyio
@@ -471,6 +473,38 @@ async def test_a_rejected_client_learns_why(
     response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": RESPONSE})
     assert response.status_code == status
     assert response.json() == {"errors": [{"message": "No", "extensions": {"code": name}}]}
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (GraphQLError("Too costly."), "Too costly."),
+        (RecursionError(), "The operation is nested too deeply."),
+    ],
+)
+async def test_a_hook_may_refuse_an_operation(
+    client: httpx.AsyncClient, app: App, error: Exception, message: str
+) -> None:
+    """A GraphQLError on entering the operation is its request error."""
+    app.hooks.fail_operation = error
+    response = await client.post("/", json={"query": "{ hello }"}, headers={"accept": RESPONSE})
+    assert response.status_code == 400
+    assert errors_of(response)[0]["message"] == message
+
+
+async def test_extensions_of_a_result_are_sent() -> None:
+    """What Strawberry's extensions report stands beside the data."""
+
+    class Cost(SchemaExtension):
+        def get_results(self) -> dict[str, Any]:
+            return {"cost": 1}
+
+    journal = Journal()
+    schema = QuietSchema(Query, extensions=[Cost])
+    endpoint = GraphQLEndpoint(schema, AppHooks(journal))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(endpoint)) as client:
+        response = await client.post("http://test/", json={"query": "{ hello }"})
+    assert response.json() == {"data": {"hello": "Hello world"}, "extensions": {"cost": 1}}
 
 
 async def test_the_context_gets_the_connection(client: httpx.AsyncClient) -> None:

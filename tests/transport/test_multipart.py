@@ -1,6 +1,8 @@
 """Uploads as multipart/form-data."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -193,6 +195,20 @@ async def test_an_upload_over_the_limit_gives_413() -> None:
         assert (await send(client, fields, {"a": b"x" * 20_000})).status_code == 413
         large = {**fields, "operations": fields["operations"].ljust(2000)}
         assert (await send(client, large, {"a": b"x"})).status_code == 400
+
+
+async def test_an_upload_that_comes_too_slowly_gives_408() -> None:
+    """Uploads have a time of their own."""
+    app = build_app(upload_seconds=0.05)
+
+    async def never() -> AsyncIterator[bytes]:
+        yield b"--x\r\n"
+        await asyncio.sleep(10)
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.endpoint)) as client:
+        headers = {"content-type": "multipart/form-data; boundary=x", **PREFLIGHT}
+        response = await client.post("http://test/", content=never(), headers=headers)
+    assert response.status_code == 408
 
 
 async def test_more_files_than_allowed_give_400(client: httpx.AsyncClient) -> None:

@@ -467,6 +467,8 @@ async def test_shutdown_closes_idle_sockets_at_once_and_busy_ones_after_their_en
         shutdown = asyncio.create_task(app.endpoint.shutdown(grace=0.3))
         assert await idle.closed() == (1012, "Service restart")
         await busy.subscribe("{ hello }", id="3")
+        await busy.send({"type": "ping"})
+        assert await busy.next() == {"type": "pong"}
         app.journal.gate.set()
         messages = [await busy.next() for _ in range(2)]
         assert messages == [next_({"wait": "done"}, "2"), complete("2")]
