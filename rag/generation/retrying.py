@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import itertools
 import logging
 import math
 import random
@@ -152,7 +151,9 @@ async def _begin(
     provider: Provider, prompt: Prompt, *, timeouts: Timeouts, retry: RetryPolicy
 ) -> _Answer:
     """Try until the first piece of text is there."""
-    for number in itertools.count(1):
+    number = 0
+    while True:
+        number += 1
         answer = _Answer(provider, timeouts)
         try:
             await answer.begin(prompt)

@@ -166,6 +166,10 @@ class WireServer:
     def wait_for_requests(self, count: int, timeout: float = 1.0) -> bool:
         return self._wait(lambda: len(self.requests) >= count, timeout)
 
+    def wait_until_finished(self, count: int = 1, timeout: float = 1.0) -> bool:
+        """Whether `count` replies have been sent whole (or are within `timeout` s)."""
+        return self._wait(lambda: sum(r.finished for r in self.requests) >= count, timeout)
+
     def wait_until_unconnected(self, timeout: float = 1.0) -> bool:
         """Whether no connection is open (within `timeout` s), idle ones included."""
         return self._wait(lambda: self.connections == 0, timeout)
@@ -224,7 +228,7 @@ class WireServer:
             finally:
                 tasks.discard(task)
                 writer.close()
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(OSError, asyncio.CancelledError):
                     await writer.wait_closed()
                 with self._change():
                     self.connections -= 1
@@ -234,9 +238,10 @@ class WireServer:
         self._ready.set()
         await self._stop.wait()
         server.close()
-        for task in tasks:
+        running = list(tasks)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with self._change():

@@ -35,10 +35,19 @@ from rag.errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from rag.generation.base import Timeouts, UsageReport
+from rag.generation.base import PromptMessage, Timeouts, UsageReport
 from rag.generation.factory import Endpoint, create_generator
 from rag.generation.retrying import BLOCKED_ANSWER, BLOCKED_QUESTION
-from tests.rag.generation.vendors import KEY, MODEL, PROMPT, RETRY, TIMEOUTS, both_loops, outcome
+from tests.rag.generation.vendors import (
+    KEY,
+    MODEL,
+    PROMPT,
+    RETRY,
+    TIMEOUTS,
+    both_loops,
+    outcome,
+    prompt_of,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_left")]
 
@@ -124,7 +133,9 @@ def rate_limited(seconds: float) -> Script:
         packed = any_pb2.Any()
         delay = duration_pb2.Duration(nanos=int(seconds * 1e9) % 10**9, seconds=int(seconds))
         packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-        status = status_pb2.Status(code=8, message="slow down", details=[packed])
+        quota = any_pb2.Any()
+        quota.Pack(error_details_pb2.QuotaFailure())
+        status = status_pb2.Status(code=8, message="slow down", details=[packed, quota])
         context.abort_with_status(rpc_status.to_status(status))
         yield
 
@@ -181,6 +192,24 @@ async def test_the_factory_builds_it(server: GrpcServer) -> None:
         repr(generator) == f"GeminiLegacyGenerator(model='{MODEL}', base_url='{server.base_url}')"
     )
     await generator.close()
+
+
+async def test_the_vendor_s_own_address() -> None:
+    """Without a base URL it asks the vendor over TLS; nothing connects before a question does."""
+    generator = GeminiLegacyGenerator(api_key=KEY, model=MODEL)
+    assert "base_url='https://generativelanguage.googleapis.com'" in repr(generator)
+    await generator.close()
+
+
+async def test_without_a_system_message(server: GrpcServer) -> None:
+    """A prompt needs no system message, a stream may end with a chunk that only counts."""
+    counts = {"prompt_token_count": 10, "candidates_token_count": 3}
+    usage = protos.GenerateContentResponse({"usage_metadata": counts})
+    server.enqueue(steps(chunk("Fine.", finish="STOP"), usage))
+    async with connected(server) as generator:
+        got = await outcome(generator, prompt_of(PromptMessage("user", "Well?")))
+    assert (got.texts, got.usage) == (["Fine."], UsageReport(10, 3))
+    assert not server.requests[0].system_instruction.parts
 
 
 async def test_the_first_piece_is_not_held_back(server: GrpcServer) -> None:

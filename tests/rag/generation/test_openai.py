@@ -177,6 +177,7 @@ async def test_variants_of_the_stream(server: wire.OpenAIWireServer) -> None:
             wire.chunk(usage=(1, 1)),
             wire.chunk({"content": None, "reasoning_content": "hmm"}),
             *(part.replace(b"\n", b"\r\n") for part in wire.pieces("It ", "is.")),
+            wire.event({"choices": [{"index": 0, "delta": None, "finish_reason": None}]}),
             wire.chunk({"content": ""}, finish_reason="stop", usage=(5, 2)),
         )
     )

@@ -1,0 +1,106 @@
+"""The subcommands of server.py that are not the server."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+from console import IndexingBar, console, describe_store
+from models.store import Store
+from rag.errors import GenerationError, RagError
+from rag.generation.base import TextPiece
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.folder import sync_folder
+from settings import Settings
+from wiring import Parts, create_knowledge
+
+
+async def migrate(settings: Settings) -> int:
+    """Bring the tables up to date."""
+    store = Store(settings.store_url)
+    await store.open()
+    try:
+        applied = await store.migrate()
+    finally:
+        await store.close()
+    done = ", ".join(applied) if applied else "nothing to do"
+    console.print(f"{describe_store(settings.store_url)}: {done}")
+    return 0
+
+
+@asynccontextmanager
+async def _opened_knowledge(settings: Settings) -> AsyncIterator[KnowledgeBase]:
+    store = Store(settings.store_url)
+    await store.open()
+    try:
+        await store.migrate()
+        knowledge = create_knowledge(settings, Parts(), store)
+        bar = IndexingBar(knowledge)
+        knowledge.embedding.start()
+        try:
+            await knowledge.open()
+            bar.start()
+            yield knowledge
+        finally:
+            bar.stop()
+            await knowledge.embedding.close()
+            await knowledge.close()
+    finally:
+        await store.close()
+
+
+async def ingest(settings: Settings, folder: Path) -> int:
+    """Index a folder; a running server sees the change within seconds."""
+    if not folder.is_dir():
+        console.print(f"[red]Error:[/red] {folder} is not a folder.")
+        return 2
+    try:
+        async with _opened_knowledge(settings) as knowledge:
+            path = await asyncio.to_thread(folder.resolve)
+            is_kb = path == await asyncio.to_thread(settings.kb_dir.resolve)
+            prefix = "" if is_kb else f"{path.as_posix()}/"
+            result = await sync_folder(knowledge, path, prefix=prefix)
+            await knowledge.save()
+    except RagError as error:
+        console.print(f"[red]Error:[/red] {error}")
+        return 1
+    console.print(
+        f"{result.indexed} indexed, {result.unchanged} unchanged, {result.removed} removed, "
+        f"{result.failed} failed"
+    )
+    return 1 if result.failed else 0
+
+
+async def ask(settings: Settings, question: str) -> int:
+    """Print an answer as it is generated, then its sources. KB_DIR is indexed first if need be."""
+    if not question.strip():
+        console.print("[red]Error:[/red] The question is empty.")
+        return 2
+    try:
+        async with _opened_knowledge(settings) as knowledge:
+            await sync_folder(knowledge, settings.kb_dir)
+            await knowledge.save()
+            knowledge.announce_ready()
+            pipeline = await knowledge.pipeline()
+            retrieval = await pipeline.retrieve(question)
+            prompt = pipeline.build_prompt(retrieval)
+            pieces: list[str] = []
+            async with aclosing(pipeline.answer(prompt)) as events:
+                async for event in events:
+                    if isinstance(event, TextPiece):
+                        pieces.append(event.text)
+                        sys.stdout.write(event.text)
+                        sys.stdout.flush()
+            sys.stdout.write("\n")
+            for cited in pipeline.cite("".join(pieces), retrieval):
+                sys.stdout.write(f"\n[{cited.number}] {cited.title}\n    {cited.quote}\n")
+    except GenerationError as error:
+        console.print(f"[red]Error:[/red] {error.user_message}")
+        return 1
+    except RagError as error:
+        console.print(f"[red]Error:[/red] {error}")
+        return 1
+    return 0

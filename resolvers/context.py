@@ -1,0 +1,82 @@
+"""What every use case gets: who asks, from where, and the shared objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from models.login import Login
+from models.store import Store
+from models.user import Role, User
+from resolvers.clock import Clock
+from resolvers.errors import Forbidden, Unauthenticated
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.mail import Mailer
+from resolvers.passwords import PasswordHasher
+from resolvers.replies.service import ReplyService
+from resolvers.tokens import TokenService
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Objects that live as long as the server; made in server.py."""
+
+    store: Store
+    clock: Clock
+    passwords: PasswordHasher
+    tokens: TokenService
+    mailer: Mailer
+    knowledge: KnowledgeBase
+    replies: ReplyService
+    require_verified_email: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who asks: the user and the login (device) that the access token belongs to."""
+
+    user: User
+    login: Login
+
+    @property
+    def id(self) -> UUID:
+        return self.user.id
+
+
+@dataclass(slots=True)
+class Context:
+    """One operation's context. `viewer` is None for an anonymous caller.
+
+    `token_problem` says why a token that was sent does not count (expired, revoked, malformed); a
+    caller who sent one is told so instead of being treated as anonymous.
+    """
+
+    services: Services
+    viewer: Viewer | None
+    token_problem: str | None = None
+    address: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+    def require_viewer(self) -> Viewer:
+        """The viewer.
+
+        Raises:
+            Unauthenticated: there is none.
+        """
+        if self.viewer is None:
+            if self.token_problem:
+                raise Unauthenticated(self.token_problem)
+            raise Unauthenticated
+        return self.viewer
+
+    def require_role(self, *roles: Role) -> Viewer:
+        """The viewer, if their role is one of `roles`.
+
+        Raises:
+            Unauthenticated, Forbidden
+        """
+        viewer = self.require_viewer()
+        if viewer.user.role not in roles:
+            raise Forbidden
+        return viewer

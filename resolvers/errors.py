@@ -1,0 +1,77 @@
+"""What use cases refuse, and why.
+
+DomainError
+├── Problem               an outcome for the end user: a member of the operation's result union
+│   ├── InvalidInput      a field of the input; `.field` names it
+│   ├── InvalidCredentials
+│   ├── EmailNotVerified
+│   ├── InvalidToken
+│   ├── NotFound          does not exist, or not for this person
+│   └── RateLimited       `.retry_after_seconds`
+└── AccessError           for the client's author: `errors[].extensions.code`
+    ├── Unauthenticated   UNAUTHENTICATED
+    ├── Forbidden         FORBIDDEN
+    └── BadUserInput      BAD_USER_INPUT: where the operation has no result union
+"""
+
+
+class DomainError(Exception):
+    """Base class; the message is shown to the client."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Problem(DomainError):
+    """An outcome that an end user should see."""
+
+
+class InvalidInput(Problem):
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidCredentials(Problem):
+    def __init__(self, message: str = "The address or the password is wrong.") -> None:
+        super().__init__(message)
+
+
+class EmailNotVerified(Problem):
+    def __init__(self) -> None:
+        super().__init__("Please verify your address first: open the link in the mail we sent.")
+
+
+class InvalidToken(Problem):
+    def __init__(self, message: str = "The token is invalid, used or expired.") -> None:
+        super().__init__(message)
+
+
+class NotFound(Problem):
+    def __init__(self, what: str = "object") -> None:
+        super().__init__(f"There is no such {what}.")
+
+
+class RateLimited(Problem):
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AccessError(DomainError):
+    """The client must be changed, or the person lacks a right."""
+
+
+class Unauthenticated(AccessError):
+    def __init__(self, message: str = "Log in first: this needs an access token.") -> None:
+        super().__init__(message)
+
+
+class Forbidden(AccessError):
+    def __init__(self, message: str = "Your role does not allow this.") -> None:
+        super().__init__(message)
+
+
+class BadUserInput(AccessError):
+    """Input that the schema cannot express as wrong, in an operation without a result union."""

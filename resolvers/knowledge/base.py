@@ -1,0 +1,349 @@
+"""The knowledge base while the server runs: its index, and the changes that reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tortoise.expressions import F
+
+from models.chunk import Chunk
+from models.document import Document, DocumentStatus
+from models.knowledge_state import KnowledgeState
+from models.store import Store
+from rag.embedding.service import EmbeddingService
+from rag.errors import IndexFileError
+from rag.generation.base import Generator
+from rag.index.knowledge import IndexEntry, KnowledgeIndex
+from rag.ingest import PreparedChunk, prepare
+from rag.pipeline import Pipeline
+from rag.types import FloatMatrix, SourceDocument
+from resolvers.clock import Clock
+from resolvers.knowledge.passages import PassageRows, chunk_row, read_entries, read_vectors
+
+log = logging.getLogger("groundql.knowledge")
+
+
+class NotReady(Exception):
+    """The knowledge base cannot be searched, and will not be: the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProgress:
+    """How far the indexing is. `documents` is how many there are, `chunks` what is searchable."""
+
+    documents: int
+    ready: int
+    failed: int
+    chunks: int
+
+
+class KnowledgeBase:
+    """Owns the index. The database is the truth, the index follows it, its file is a cache."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        embedding: EmbeddingService,
+        create_generator: Callable[[], Generator],
+        index_path: Path,
+        load_index: Callable[[Path, int], KnowledgeIndex],
+        new_index: Callable[[], KnowledgeIndex],
+        pipeline_options: dict[str, Any] | None = None,
+    ) -> None:
+        """`create_generator`, `new_index` and `load_index` import heavy libraries: they run in a
+        thread, the last two once the embedding model is loaded."""
+        self.store = store
+        self.clock = clock
+        self.embedding = embedding
+        self.generator: Generator | None = None
+        self._create_generator = create_generator
+        self._index_path = index_path
+        self._load_index = load_index
+        self._new_index = new_index
+        self._pipeline_options = pipeline_options or {}
+        self._index: KnowledgeIndex | None = None
+        self._pipeline: asyncio.Future[Pipeline] | None = None
+        self._saved_revision = -1
+        self._seen_revision = 0
+        self._writing = asyncio.Lock()
+        self.progress = IndexProgress(0, 0, 0, 0)
+        self.listeners: set[Callable[[IndexProgress], None]] = set()
+        self.folder_files = 0
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether questions can be answered now."""
+        return (
+            self._pipeline is not None
+            and self._pipeline.done()
+            and not self._pipeline.cancelled()
+            and self._pipeline.exception() is None
+        )
+
+    @property
+    def failure(self) -> str | None:
+        """Why it will never be ready."""
+        if self._pipeline is None or not self._pipeline.done() or self._pipeline.cancelled():
+            return None
+        error = self._pipeline.exception()
+        return str(error) if error is not None else None
+
+    async def pipeline(self) -> Pipeline:
+        """The pipeline, as soon as questions can be answered.
+
+        Raises:
+            NotReady: the model or the index could not be loaded.
+        """
+        return await asyncio.shield(self._ready_future())
+
+    def _ready_future(self) -> asyncio.Future[Pipeline]:
+        if self._pipeline is None:
+            self._pipeline = asyncio.get_running_loop().create_future()
+        return self._pipeline
+
+    def announce_ready(self) -> None:
+        """Let questions through."""
+        future = self._ready_future()
+        if not future.done():
+            assert self._index is not None
+            assert self.generator is not None
+            future.set_result(
+                Pipeline(
+                    embedding=self.embedding,
+                    index=self._index,
+                    passages=PassageRows(),
+                    generator=self.generator,
+                    **self._pipeline_options,
+                )
+            )
+
+    def announce_failure(self, reason: str) -> None:
+        """Answer everyone who waits, now and later, that there will be no index."""
+        future = self._ready_future()
+        if not future.done():
+            future.set_exception(NotReady(reason))
+            future.exception()  # marks it as seen: there may be nobody waiting
+
+    @property
+    def index(self) -> KnowledgeIndex:
+        assert self._index is not None, "open() has not finished"
+        return self._index
+
+    @property
+    def model_key(self) -> str:
+        return self.embedding.identity.key
+
+    async def open(self) -> int:
+        """Load the index from its file, or else from the vectors in the database; nothing is
+        embedded. Returns the number of searchable chunks.
+
+        Raises:
+            EmbeddingError: the model cannot be loaded.
+            RagError: the generator cannot be made.
+        """
+        self.generator = await asyncio.to_thread(self._create_generator)
+        await self.embedding.ready()
+        revision = await self._revision()
+        try:
+            index = await asyncio.to_thread(self._load_index, self._index_path, revision)
+            index.restore(await read_entries(self.model_key))
+            self._saved_revision = revision
+        except IndexFileError as error:
+            index = await asyncio.to_thread(self._new_index)
+            entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
+            if entries:
+                log.info("Rebuilding the index file from the database: %s", error)
+                index.add(entries, vectors)
+        await asyncio.to_thread(index.refresh)
+        self._index = index
+        self._seen_revision = revision
+        await self.report()
+        return len(index)
+
+    async def catch_up(self) -> bool:
+        """Follow what another process (`server.py ingest`) has changed; True if there was any.
+
+        One small query when nothing has changed.
+        """
+        if self._index is None or await self._revision() == self._seen_revision:
+            return False
+        async with self._writing:
+            revision = await self._revision()
+            entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
+            fresh = await asyncio.to_thread(self._new_index)
+            fresh.add(entries, vectors)
+            await asyncio.to_thread(fresh.refresh)
+            self._index = fresh
+            if self.is_ready:
+                (await self.pipeline()).index = fresh
+            self._seen_revision = revision
+        await self.report()
+        log.info("The knowledge base was changed by another process: %s passages", len(fresh))
+        return True
+
+    async def close(self) -> None:
+        """Keep the index for the next start, and release the generator's connections."""
+        await self.save()
+        self.announce_failure("The server is stopping.")
+        if self.generator is not None:
+            await self.generator.close()
+
+    async def save(self) -> None:
+        """Write the index file if the index has changed since it was read or written."""
+        if self._index is None:
+            return
+        async with self._writing:
+            revision = self._seen_revision
+            if revision == self._saved_revision:
+                return
+            self._index_path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                await asyncio.to_thread(
+                    self._index.dense.save, self._index_path, revision=revision
+                )
+            except OSError as error:
+                # A cache: without it the next start takes longer, and nothing is lost.
+                log.warning("The index file cannot be written: %s", error)
+                return
+            self._saved_revision = revision
+
+    async def put(
+        self, document: Document, source: SourceDocument, *, content_hash: str
+    ) -> Document:
+        """Store a new version of a document with its passages, and make it searchable.
+
+        Old passages answer until the new ones are committed; both are exchanged at once.
+
+        Raises:
+            RagError: the text could not be embedded; nothing has changed.
+        """
+        prepared = await prepare(source, embedding=self.embedding)
+        known = await Document.exists(id=document.id)
+        async with self._writing:
+            async with self.store.transaction():
+                old_ids = await Chunk.filter(document_id=document.id).values_list("id", flat=True)
+                document.title = source.title
+                document.type = source.type
+                document.category = source.category
+                document.language = source.language
+                document.content = source.content
+                document.content_hash = content_hash
+                document.status = DocumentStatus.READY
+                document.failure = None
+                document.chunk_count = len(prepared)
+                if known:
+                    document.version += 1
+                    await document.save()
+                else:
+                    await document.save(force_create=True)
+                await Chunk.filter(document_id=document.id).delete()
+                new_ids = await self._insert_chunks(document, prepared)
+                revision = await self._bump_revision()
+            self._see(revision)
+            self.index.apply(
+                _entries(document, prepared, new_ids),
+                _vectors(prepared, self.embedding.identity.dimension),
+                list(old_ids),
+            )
+            await asyncio.to_thread(self.index.refresh)
+        return document
+
+    async def _insert_chunks(
+        self, document: Document, prepared: Sequence[PreparedChunk]
+    ) -> list[int]:
+        rows = [
+            chunk_row(piece, position=position, model_key=self.model_key)
+            for position, piece in enumerate(prepared)
+        ]
+        for row in rows:
+            row.document_id = document.id
+        await Chunk.bulk_create(rows, batch_size=200)
+        ids = await Chunk.filter(document_id=document.id).order_by("position").values_list(
+            "id", flat=True
+        )
+        return [int(chunk_id) for chunk_id in ids]
+
+    async def remove(self, document: Document) -> None:
+        """Delete a document: its passages and text go, a tombstone stays for old replies' logs."""
+        async with self._writing:
+            async with self.store.transaction():
+                await Chunk.filter(document_id=document.id).delete()
+                await Document.filter(id=document.id).update(
+                    deleted_at=self.clock.now(),
+                    content="",
+                    content_hash="",
+                    chunk_count=0,
+                    folder_path=None,
+                )
+                revision = await self._bump_revision()
+            self._see(revision)
+            self.index.remove_documents([str(document.id)])
+            await asyncio.to_thread(self.index.refresh)
+
+    async def report(self) -> None:
+        """Count anew, and tell the listeners."""
+        ready = await Document.filter(deleted_at__isnull=True, status=DocumentStatus.READY).count()
+        failed = await Document.filter(
+            deleted_at__isnull=True, status=DocumentStatus.FAILED
+        ).count()
+        self.progress = IndexProgress(
+            documents=max(ready + failed, self.folder_files),
+            ready=ready,
+            failed=failed,
+            chunks=len(self._index) if self._index is not None else 0,
+        )
+        for listener in list(self.listeners):
+            listener(self.progress)
+
+    async def _revision(self) -> int:
+        state = await KnowledgeState.get_or_none(name="default")
+        return state.revision if state is not None else 0
+
+    async def _bump_revision(self) -> int:
+        """Count a change; call it last in the change's transaction, and `_see` after it."""
+        await KnowledgeState.get_or_create(name="default")
+        await KnowledgeState.filter(name="default").update(revision=F("revision") + 1)
+        return await self._revision()
+
+    def _see(self, revision: int) -> None:
+        """Note an own change; if others came between, `catch_up` still has to look."""
+        if revision == self._seen_revision + 1:
+            self._seen_revision = revision
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _entries(
+    document: Document, prepared: Sequence[PreparedChunk], chunk_ids: Sequence[int]
+) -> list[IndexEntry]:
+    return [
+        IndexEntry(
+            chunk_id=chunk_id,
+            document_id=str(document.id),
+            title=document.title,
+            type=document.type,
+            category=document.category,
+            language=document.language,
+            headings=piece.chunk.headings,
+            text=piece.text,
+        )
+        for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
+    ]
+
+
+def _vectors(prepared: Sequence[PreparedChunk], dimension: int) -> FloatMatrix:
+    vectors = np.zeros((len(prepared), dimension), dtype=np.float32)
+    for row, piece in enumerate(prepared):
+        vectors[row] = piece.vector
+    return vectors

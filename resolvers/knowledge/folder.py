@@ -1,0 +1,146 @@
+"""Keeping the knowledge base in step with KB_DIR."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.chunk import Chunk
+from models.document import Document, DocumentStatus
+from rag.errors import LoadingError, RagError
+from rag.loading import load_file
+from rag.types import SourceDocument
+from resolvers.knowledge.base import KnowledgeBase, sha256
+
+log = logging.getLogger("groundql.knowledge")
+
+SUFFIXES = frozenset({".md", ".markdown", ".txt", ".html", ".htm"})
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSync:
+    """What a synchronisation did, in documents."""
+
+    indexed: int
+    unchanged: int
+    removed: int
+    failed: int
+
+
+async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "") -> FolderSync:
+    """Index files that are new or changed, by their SHA-256, and remove those that vanished.
+
+    `prefix` goes before the paths: "" for KB_DIR, the absolute folder with a slash for any other,
+    so that each synchronisation only touches documents of its own folder.
+
+    A file that cannot be read as a document becomes a FAILED document that says why; an earlier
+    version of it stays searchable. A folder that does not exist changes nothing.
+    """
+    if not folder.is_dir():
+        log.warning("KB_DIR %s is not a folder; the knowledge base stays as it is", folder)
+        return FolderSync(0, 0, 0, 0)
+    files = {
+        prefix + path: file
+        for path, file in await asyncio.to_thread(lambda: list(_list_files(folder)))
+    }
+    known = {
+        document.folder_path: document
+        for document in await Document.filter(folder_path__isnull=False)
+        if document.folder_path is not None and _owns(prefix, document.folder_path)
+    }
+    knowledge.folder_files = len(files)
+    removed = 0
+    for path, document in known.items():
+        if path not in files:
+            await knowledge.remove(document)
+            removed += 1
+    await knowledge.report()
+    indexed = unchanged = failed = 0
+    for path, file in files.items():
+        outcome = await _sync_file(knowledge, path, file, known.get(path))
+        indexed += outcome is DocumentStatus.READY
+        failed += outcome is DocumentStatus.FAILED
+        unchanged += outcome is None
+        if outcome is not None:
+            await knowledge.report()
+    if indexed or removed or failed:
+        log.info(
+            "Documents in %s: %s indexed, %s unchanged, %s removed, %s failed",
+            folder, indexed, unchanged, removed, failed,
+        )
+    return FolderSync(indexed, unchanged, removed, failed)
+
+
+async def reembed_foreign(knowledge: KnowledgeBase) -> int:
+    """Embed again what another model embedded; returns the number of documents."""
+    foreign = (
+        await Chunk.exclude(embedding_model=knowledge.model_key)
+        .distinct()
+        .values_list("document_id", flat=True)
+    )
+    for document in await Document.filter(id__in=list(foreign), deleted_at__isnull=True):
+        source = SourceDocument(
+            title=document.title,
+            content=document.content,
+            type=document.type,
+            category=document.category,
+            language=document.language,
+        )
+        await knowledge.put(document, source, content_hash=document.content_hash)
+        await knowledge.report()
+    if foreign:
+        log.info("Embedded %s documents again for the model %s", len(foreign), knowledge.model_key)
+    return len(foreign)
+
+
+async def _sync_file(
+    knowledge: KnowledgeBase, path: str, file: Path, document: Document | None
+) -> DocumentStatus | None:
+    """The new status, or None if the file has not changed."""
+    try:
+        data = await asyncio.to_thread(file.read_bytes)
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+        return None
+    digest = sha256(data)
+    if document is not None and document.content_hash == digest:
+        return None
+    if document is None:
+        document = Document(folder_path=path, source=path, content="")
+        fresh = True
+    else:
+        fresh = False
+    try:
+        source = await asyncio.to_thread(load_file, path, data)
+        await knowledge.put(document, source, content_hash=digest)
+    except (LoadingError, RagError) as error:
+        log.warning("%s was not indexed: %s", path, error)
+        document.status = DocumentStatus.FAILED
+        document.failure = str(error)[:500]
+        document.content_hash = digest
+        if fresh:
+            document.title, document.type, document.category = file.stem[:300], "document", "general"
+            await document.save(force_create=True)
+        else:
+            await document.save(update_fields=["status", "failure", "content_hash", "updated_at"])
+        return DocumentStatus.FAILED
+    return DocumentStatus.READY
+
+
+def _owns(prefix: str, path: str) -> bool:
+    return path.startswith(prefix) if prefix else not path.startswith("/")
+
+
+def _list_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Paths below the folder, with "/" on every system; hidden ones and links are left out."""
+    for file in sorted(folder.rglob("*")):
+        relative = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if not hidden and file.suffix.lower() in SUFFIXES and file.is_file():
+            if file.is_symlink():
+                log.warning("%s is a link and is not followed", relative)
+                continue
+            yield relative.as_posix(), file

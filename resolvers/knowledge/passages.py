@@ -1,0 +1,134 @@
+"""Chunks as the retrieval library wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.chunk import Chunk
+from models.document import DocumentStatus
+from rag.index.knowledge import IndexEntry
+from rag.ingest import PreparedChunk
+from rag.types import FloatMatrix, Passage, Span
+
+_PROPERTIES = (
+    "id",
+    "document_id",
+    "headings",
+    "text",
+    "document__title",
+    "document__type",
+    "document__category",
+    "document__language",
+)
+_DETAILS = (
+    *_PROPERTIES,
+    "document__source",
+    "start",
+    "end",
+    "sentence_spans",
+    "sentence_vectors",
+)
+# Rows read at once when the whole knowledge base is loaded.
+_PAGE = 2_000
+
+
+class PassageRows:
+    """The `PassageStore` of the retrieval library on top of the chunk table."""
+
+    async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
+        """The passages of these chunks in one query; chunks that are gone are left out."""
+        if not chunk_ids:
+            return {}
+        rows = await Chunk.filter(id__in=list(chunk_ids), document__deleted_at__isnull=True).values(
+            *_DETAILS
+        )
+        return {row["id"]: _passage(row) for row in rows}
+
+
+def _passage(row: dict[str, Any]) -> Passage:
+    spans = row["sentence_spans"]
+    vectors = np.frombuffer(row["sentence_vectors"], dtype="<f2").astype(np.float32)
+    return Passage(
+        chunk_id=row["id"],
+        document_id=str(row["document_id"]),
+        title=row["document__title"],
+        type=row["document__type"],
+        category=row["document__category"],
+        language=row["document__language"],
+        source=row["document__source"],
+        text=row["text"],
+        headings=tuple(row["headings"]),
+        start=row["start"],
+        end=row["end"],
+        sentences=tuple(Span(a, b) for a, b in zip(spans[::2], spans[1::2], strict=True)),
+        sentence_vectors=vectors.reshape(len(spans) // 2, -1) if spans else vectors.reshape(0, 0),
+    )
+
+
+def chunk_row(prepared: PreparedChunk, *, position: int, model_key: str) -> Chunk:
+    """The row of a prepared chunk, without its document."""
+    chunk = prepared.chunk
+    return Chunk(
+        position=position,
+        start=chunk.start,
+        end=chunk.end,
+        headings=list(chunk.headings),
+        text=prepared.text,
+        sentence_spans=[offset for span in chunk.sentences for offset in (span.start, span.end)],
+        vector=prepared.vector.astype("<f4").tobytes(),
+        sentence_vectors=prepared.sentence_vectors.astype("<f2").tobytes(),
+        embedding_model=model_key,
+    )
+
+
+async def read_entries(model_key: str) -> list[IndexEntry]:
+    """The searchable properties of all chunks that this model embedded."""
+    return [_entry(row) async for row in _all_chunks(model_key, _PROPERTIES)]
+
+
+async def read_vectors(model_key: str, dimension: int) -> tuple[list[IndexEntry], FloatMatrix]:
+    """Like `read_entries`, with the vectors, shape (number of chunks, dimension)."""
+    entries: list[IndexEntry] = []
+    parts: list[bytes] = []
+    async for row in _all_chunks(model_key, (*_PROPERTIES, "vector")):
+        entries.append(_entry(row))
+        parts.append(row["vector"])
+    vectors = np.frombuffer(b"".join(parts), dtype="<f4").astype(np.float32)
+    return entries, vectors.reshape(len(entries), dimension)
+
+
+async def _all_chunks(model_key: str, columns: tuple[str, ...]) -> Any:
+    last = 0
+    while True:
+        rows = (
+            await Chunk.filter(
+                id__gt=last,
+                embedding_model=model_key,
+                document__deleted_at__isnull=True,
+                document__status__in=(DocumentStatus.READY, DocumentStatus.FAILED),
+            )
+            .order_by("id")
+            .limit(_PAGE)
+            .values(*columns)
+        )
+        for row in rows:
+            yield row
+        if len(rows) < _PAGE:
+            return
+        last = rows[-1]["id"]
+
+
+def _entry(row: dict[str, Any]) -> IndexEntry:
+    return IndexEntry(
+        chunk_id=row["id"],
+        document_id=str(row["document_id"]),
+        title=row["document__title"],
+        type=row["document__type"],
+        category=row["document__category"],
+        language=row["document__language"],
+        headings=tuple(row["headings"]),
+        text=row["text"],
+    )

@@ -1,0 +1,70 @@
+"""Reading the knowledge base."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from models.document import Document
+from rag.types import Filter, Hit
+from resolvers.context import Context
+from resolvers.errors import BadUserInput, InvalidInput
+from resolvers.knowledge.base import NotReady
+from resolvers.paging import Page, PageRequest, id_page
+from resolvers.text import check_text
+
+MAX_QUERY = 2_000
+MAX_HITS = 50
+
+
+async def search_knowledge(
+    context: Context, query: str, *, first: int, filter: Filter
+) -> Sequence[Hit]:
+    """The best passages for a query, best first.
+
+    Raises:
+        Unauthenticated
+        BadUserInput: the query is empty or too long.
+    """
+    context.require_viewer()
+    if not 1 <= first <= MAX_HITS:
+        raise BadUserInput(f"first must be between 1 and {MAX_HITS}.")
+    try:
+        check_text("query", query, maximum=MAX_QUERY)
+    except InvalidInput as error:
+        raise BadUserInput(error.message) from error
+    try:
+        pipeline = await context.services.knowledge.pipeline()
+    except NotReady as error:
+        raise BadUserInput("The knowledge base is not available at the moment.") from error
+    retrieval = await pipeline.retrieve(query, filter=filter, limit=first)
+    return retrieval.hits
+
+
+async def list_documents(context: Context, request: PageRequest, filter: Filter) -> Page[Document]:
+    """Documents, newest first.
+
+    Raises:
+        Unauthenticated, BadUserInput
+    """
+    context.require_viewer()
+    query = Document.filter(deleted_at__isnull=True)
+    if filter.types:
+        query = query.filter(type__in=list(filter.types))
+    if filter.categories:
+        query = query.filter(category__in=list(filter.categories))
+    if filter.languages:
+        query = query.filter(language__in=list(filter.languages))
+    if filter.document_ids is not None:
+        query = query.filter(id__in=[UUID(value) for value in filter.document_ids])
+    return await id_page(query, request, newest_first=True)
+
+
+async def get_document(context: Context, document_id: UUID) -> Document | None:
+    """A document that has not been deleted.
+
+    Raises:
+        Unauthenticated
+    """
+    context.require_viewer()
+    return await Document.get_or_none(id=document_id, deleted_at__isnull=True)

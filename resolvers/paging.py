@@ -1,0 +1,167 @@
+"""Keyset pagination: a cursor is the sort key of a row, so pages stay exact while rows come and
+go, and the last page costs as much as the first."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from tortoise.expressions import Q
+from tortoise.models import Model
+from tortoise.queryset import QuerySet
+
+from resolvers.errors import BadUserInput
+
+MAX_PAGE = 100
+DEFAULT_PAGE = 20
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """The pagination arguments of a Relay connection, as the client sent them."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Rows in the connection's order, each with its cursor."""
+
+    rows: Sequence[T]
+    cursors: Sequence[str]
+    has_next: bool
+    has_previous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A checked request: `size` rows from one end of what lies between two keys."""
+
+    size: int
+    backward: bool
+    after: str | None
+    before: str | None
+
+
+def check_page(request: PageRequest) -> Window:
+    """Check pagination arguments.
+
+    Raises:
+        BadUserInput
+    """
+    if request.first is not None and request.last is not None:
+        raise BadUserInput("Give either first or last, not both.")
+    for name, value in (("first", request.first), ("last", request.last)):
+        if value is not None and not 1 <= value <= MAX_PAGE:
+            raise BadUserInput(f"{name} must be between 1 and {MAX_PAGE}.")
+    backward = request.last is not None
+    size = request.last or request.first or DEFAULT_PAGE
+    return Window(size, backward, request.after, request.before)
+
+
+def encode_cursor(*key: str) -> str:
+    """An opaque cursor for a sort key."""
+    text = json.dumps(key, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def decode_cursor(cursor: str, length: int) -> list[str]:
+    """The sort key in a cursor.
+
+    Raises:
+        BadUserInput: it is not one of ours.
+    """
+    try:
+        key = json.loads(base64.b64decode(cursor, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    if (
+        not isinstance(key, list)
+        or len(key) != length
+        or not all(isinstance(part, str) for part in key)
+    ):
+        raise BadUserInput("The cursor is not one that this connection returned.")
+    return key
+
+
+async def id_page(query: QuerySet[M], request: PageRequest, *, newest_first: bool) -> Page[M]:
+    """A page in order of the primary key, a UUIDv7.
+
+    Raises:
+        BadUserInput
+    """
+    window = check_page(request)
+    if window.after is not None:
+        key = _uuid(decode_cursor(window.after, 1)[0])
+        query = query.filter(**{"id__lt" if newest_first else "id__gt": key})
+    if window.before is not None:
+        key = _uuid(decode_cursor(window.before, 1)[0])
+        query = query.filter(**{"id__gt" if newest_first else "id__lt": key})
+    descending = newest_first != window.backward
+    rows = await query.order_by("-id" if descending else "id").limit(window.size + 1)
+    return _page(rows, window, [encode_cursor(str(row.pk)) for row in rows])
+
+
+async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:
+    """A page in order of (updated_at, id), newest first.
+
+    Raises:
+        BadUserInput
+    """
+    window = check_page(request)
+    if window.after is not None:
+        moment, key = _moment_and_id(window.after)
+        query = query.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, id__lt=key))
+    if window.before is not None:
+        moment, key = _moment_and_id(window.before)
+        query = query.filter(Q(updated_at__gt=moment) | Q(updated_at=moment, id__gt=key))
+    order = ("updated_at", "id") if window.backward else ("-updated_at", "-id")
+    rows = await query.order_by(*order).limit(window.size + 1)
+    cursors = [
+        encode_cursor(getattr(row, "updated_at").isoformat(), str(row.pk))  # noqa: B009
+        for row in rows
+    ]
+    return _page(rows, window, cursors)
+
+
+def _page(rows: Sequence[M], window: Window, cursors: Sequence[str]) -> Page[M]:
+    more = len(rows) > window.size
+    rows, cursors = rows[: window.size], cursors[: window.size]
+    if window.backward:
+        return Page(
+            rows[::-1],
+            cursors[::-1],
+            has_next=window.before is not None,
+            has_previous=more,
+        )
+    return Page(rows, cursors, has_next=more, has_previous=window.after is not None)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadUserInput("The cursor is not one that this connection returned.") from None
+
+
+def _moment_and_id(cursor: str) -> tuple[datetime, UUID]:
+    moment, key = decode_cursor(cursor, 2)
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        raise BadUserInput("The cursor is not one that this connection returned.") from None
+    if parsed.tzinfo is None:
+        raise BadUserInput("The cursor is not one that this connection returned.")
+    return parsed, _uuid(key)

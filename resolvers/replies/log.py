@@ -1,0 +1,236 @@
+"""The writer of the log: everything that runs shares one transaction at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from tortoise.exceptions import IntegrityError
+
+from models.chat_message import ChatMessage, MessageStatus
+from models.chat_session import ChatSession
+from models.citation import Citation
+from models.reply_log import EventKind, ReplyEvent, ReplyLog
+from models.store import Store
+from resolvers.clock import Clock
+from resolvers.replies.events import Delta, Ended, Event, Sources
+from resolvers.replies.running import Ending, Pending, RunningReply
+
+log = logging.getLogger("groundql.replies")
+
+# While many replies run, a commit waits this long after the one before it, so that the store sees
+# a steady number of transactions per second, and what arrives meanwhile merges. Seconds.
+TICK = 0.02
+# Up to this many replies are "few": each of their tokens is committed and shown at once.
+FEW = 4
+RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
+
+
+class LogWriter:
+    """Commits what running replies have queued, then shows it to their readers."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._dirty: dict[UUID, RunningReply] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="reply-log-writer")
+
+    async def close(self) -> None:
+        """Write what is queued, then stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+
+    def touch(self, running: RunningReply) -> None:
+        """Say that a reply has something queued."""
+        self._dirty[running.reply_id] = running
+        self._wake.set()
+
+    async def _run(self) -> None:
+        self._store.bind()
+        failures = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if not self._dirty:
+                if self._closing:
+                    return
+                continue
+            batch = [(running, running.take_pending()) for running in self._dirty.values()]
+            self._dirty = {}
+            unwritten = await self._commit(batch)
+            if unwritten:
+                # Nothing of these was shown, so they can be written again as they are.
+                for running, pending in unwritten:
+                    running.put_back(pending)
+                    self._dirty[running.reply_id] = running
+                delay = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
+                failures += 1
+                if self._closing and failures > 10:
+                    log.error("Giving up; the next start ends %s replies", len(unwritten))
+                    return
+                await asyncio.sleep(delay)
+                self._wake.set()
+                continue
+            failures = 0
+            if self._closing:
+                self._wake.set()
+            elif len(batch) > FEW:
+                await asyncio.sleep(TICK)
+
+    async def _commit(
+        self, batch: Sequence[tuple[RunningReply, Pending]]
+    ) -> Sequence[tuple[RunningReply, Pending]]:
+        """Write and show; returns what could not be written and should be tried again."""
+        try:
+            written = await self._write(batch)
+        except IntegrityError:
+            # A session was deleted under a running reply. Find out which: one by one.
+            if len(batch) > 1:
+                return [left for one in batch for left in await self._commit([one])]
+            running, _ = batch[0]
+            try:
+                if await ChatMessage.filter(id=running.reply_id).exists():
+                    raise
+            except Exception:
+                log.exception("The log of reply %s could not be written", running.reply_id)
+                return batch
+            log.info("Reply %s was deleted while it ran", running.reply_id)
+            running.publish([], closed=True)
+            return ()
+        except Exception:
+            log.exception("The log of %s replies could not be written", len(batch))
+            return batch
+        for running, events, closed in written:
+            running.publish(events, closed=closed)
+        return ()
+
+    async def _write(
+        self, batch: Sequence[tuple[RunningReply, Pending]]
+    ) -> list[tuple[RunningReply, list[Event], bool]]:
+        rows: list[ReplyEvent] = []
+        written: list[tuple[RunningReply, list[Event], bool]] = []
+        async with self._store.transaction():
+            for running, pending in batch:
+                events = _events(running, pending)
+                written.append((running, events, pending.ending is not None))
+                if pending.ending is not None:
+                    await self._finish(running, events, pending.ending)
+                else:
+                    rows.extend(_row(running, event) for event in events)
+                    if pending.sources is not None:
+                        await ChatMessage.filter(id=running.reply_id).update(
+                            status=MessageStatus.STREAMING
+                        )
+            if rows:
+                await ReplyEvent.bulk_create(rows)
+        return written
+
+    async def _finish(self, running: RunningReply, events: list[Event], ending: Ending) -> None:
+        everything = [*running.committed, *events]
+        texts = [event.text for event in everything if isinstance(event, Delta)]
+        sources = next((event for event in everything if isinstance(event, Sources)), None)
+        await finish_reply(
+            running.reply_id,
+            running.session_id,
+            texts=texts,
+            sources=None if sources is None else [hit.to_json() for hit in sources.hits],
+            ending=ending,
+            clock=self._clock,
+        )
+
+
+async def finish_reply(
+    reply_id: UUID,
+    session_id: UUID,
+    *,
+    texts: Sequence[str],
+    sources: list[dict[str, Any]] | None,
+    ending: Ending,
+    clock: Clock,
+) -> None:
+    """Write a reply's end: its row, citations and compact log in place of its events.
+
+    Call it inside a transaction.
+
+    Raises:
+        IntegrityError: the reply is gone.
+    """
+    now = clock.now()
+    delta_ends: list[int] = []
+    length = 0
+    for text in texts:
+        length += len(text)
+        delta_ends.append(length)
+    changed = await ChatMessage.filter(id=reply_id).update(
+        content="".join(texts),
+        status=ending.status,
+        failure=ending.failure,
+        grounded=ending.grounded,
+        provider=ending.provider,
+        model=ending.model,
+        prompt_tokens=ending.prompt_tokens,
+        completion_tokens=ending.completion_tokens,
+        first_token_ms=ending.first_token_ms,
+        total_ms=ending.total_ms,
+        ended_at=now,
+    )
+    if not changed:
+        raise IntegrityError("the reply is gone")
+    if ending.citations:
+        await Citation.bulk_create(
+            Citation(
+                message_id=reply_id,
+                number=cited.number,
+                document_id=cited.document_id,
+                title=cited.title,
+                quote=cited.quote,
+                start_offset=cited.start,
+                end_offset=cited.end,
+                score=cited.score,
+            )
+            for cited in ending.citations
+        )
+    await ReplyLog.create(reply_id=reply_id, sources=sources, delta_ends=delta_ends)
+    await ReplyEvent.filter(reply_id=reply_id).delete()
+    await ChatSession.filter(id=session_id).update(updated_at=now)
+
+
+def _events(running: RunningReply, pending: Pending) -> list[Event]:
+    """Number what is queued: sources, then the merged delta, then the end."""
+    seq = running.next_seq
+    events: list[Event] = []
+    if pending.sources is not None:
+        events.append(Sources(seq, pending.sources))
+        seq += 1
+    if pending.text:
+        events.append(Delta(seq, "".join(pending.text)))
+        seq += 1
+    if pending.ending is not None:
+        events.append(Ended(seq))
+    return events
+
+
+def _row(running: RunningReply, event: Event) -> ReplyEvent:
+    match event:
+        case Sources():
+            return ReplyEvent(
+                reply_id=running.reply_id,
+                seq=event.seq,
+                kind=EventKind.SOURCES,
+                data=[hit.to_json() for hit in event.hits],
+            )
+        case Delta():
+            return ReplyEvent(
+                reply_id=running.reply_id, seq=event.seq, kind=EventKind.DELTA, text=event.text
+            )
+    raise TypeError(f"{type(event).__name__} is not written on its own")

@@ -1,0 +1,112 @@
+"""Generating one reply: retrieve, generate, cite, end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from typing import TypeAlias
+
+from models.chat_message import MessageStatus
+from rag.errors import GenerationError
+from rag.generation.base import TextPiece, UsageReport
+from rag.pipeline import Pipeline
+from rag.types import Hit, Retrieval, Turn
+from resolvers.replies.events import StoredHit
+from resolvers.replies.running import Ending, RunningReply
+
+log = logging.getLogger("groundql.replies")
+
+RetrievalTask: TypeAlias = asyncio.Task[tuple[Pipeline, Retrieval]]
+
+FAILURE = "The answer could not be generated because of a problem on our side. Please try again."
+INTERRUPTED = "The server was restarted before the answer was complete. Please ask again."
+
+
+async def run_reply(
+    running: RunningReply,
+    *,
+    retrieval: RetrievalTask,
+    history: Sequence[Turn],
+    touch: Callable[[RunningReply], None],
+) -> None:
+    """Generate a reply and end it, whatever happens: the last thing queued is its ending.
+
+    `running.cancel()` is how a reply is stopped (`running.stop_requested`) or, when the server
+    goes down, interrupted; what was generated until then stays.
+    """
+    pipeline: Pipeline | None = None
+    found: Retrieval | None = None
+    usage: UsageReport | None = None
+    prompt_tokens: int | None = None
+    pieces: list[str] = []
+    status, failure = MessageStatus.COMPLETE, None
+    running.generating = True
+    try:
+        if running.cancelled:
+            raise asyncio.CancelledError
+        pipeline, found = await retrieval
+        # What is too far from the question is no source: nothing is cited from it.
+        sources = found.hits if found.grounded else ()
+        running.pending.sources = tuple(_stored(hit) for hit in sources)
+        prompt = pipeline.build_prompt(found, history)
+        prompt_tokens = prompt.prompt_tokens
+        touch(running)
+        async with aclosing(pipeline.answer(prompt)) as stream:
+            async for event in stream:
+                if isinstance(event, TextPiece):
+                    pieces.append(event.text)
+                    running.add_text(event.text)
+                    touch(running)
+                    await running.wait_for_room()
+                    # A generator that never waits would keep the writer and everyone else out.
+                    await asyncio.sleep(0)
+                else:
+                    usage = event
+    except asyncio.CancelledError:
+        status = MessageStatus.STOPPED if running.stop_requested else MessageStatus.INTERRUPTED
+        failure = None if running.stop_requested else INTERRUPTED
+    except GenerationError as error:
+        log.warning("Reply %s failed: %s", running.reply_id, error)
+        status, failure = MessageStatus.FAILED, error.user_message
+    except Exception:
+        log.exception("Reply %s failed", running.reply_id)
+        status, failure = MessageStatus.FAILED, FAILURE
+    finally:
+        running.generating = False
+    text = "".join(pieces)
+    running.pending.ending = Ending(
+        status=status,
+        failure=failure,
+        grounded=found.grounded if found else None,
+        citations=tuple(pipeline.cite(text, found)) if pipeline and found else (),
+        provider=pipeline.generator.provider if pipeline else None,
+        model=pipeline.generator.model if pipeline else None,
+        prompt_tokens=usage.prompt_tokens if usage else prompt_tokens,
+        completion_tokens=usage.completion_tokens if usage else _estimate_tokens(text),
+        first_token_ms=_milliseconds(running, running.first_delta_committed_at),
+        total_ms=_milliseconds(running, time.perf_counter()),
+    )
+    touch(running)
+
+
+def _stored(hit: Hit) -> StoredHit:
+    return StoredHit(
+        document_id=hit.passage.document_id,
+        text=hit.passage.text,
+        headings=hit.passage.headings,
+        start=hit.passage.start,
+        end=hit.passage.end,
+        score=hit.score,
+    )
+
+
+def _milliseconds(running: RunningReply, moment: float | None) -> int | None:
+    return None if moment is None else round((moment - running.started_at) * 1000)
+
+
+def _estimate_tokens(text: str) -> int:
+    """About four characters a token, for providers that report no usage."""
+    return -(-len(text) // 4)

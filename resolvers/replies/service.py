@@ -1,0 +1,196 @@
+"""Replies from their start to their end, and everyone who follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from uuid import UUID
+
+from models.chat_message import RUNNING, ChatMessage, MessageStatus
+from models.store import Store
+from models.user import User
+from rag.pipeline import Pipeline
+from rag.types import Retrieval
+from resolvers.clock import Clock
+from resolvers.errors import InvalidInput
+from resolvers.replies.events import Delta, Event, Sources, Started
+from resolvers.replies.log import LogWriter, finish_reply
+from resolvers.replies.run import INTERRUPTED, RetrievalTask, run_reply
+from resolvers.replies.running import Ending, RunningReply
+from resolvers.replies.start import (
+    STILL_RUNNING,
+    Accepted,
+    Place,
+    PlaceTaken,
+    Question,
+    check_question,
+    find_earlier,
+    find_place,
+    store_question,
+)
+from resolvers.replies.stored import read_growing, read_stored
+
+log = logging.getLogger("groundql.replies")
+
+# How often a reply that runs in another process is looked at. Seconds.
+POLL = 0.25
+
+
+class ReplyService:
+    """Owns the tasks that generate replies; sockets only read along."""
+
+    def __init__(
+        self, store: Store, clock: Clock, pipeline: Callable[[], Awaitable[Pipeline]]
+    ) -> None:
+        """`pipeline()` returns as soon as questions can be answered."""
+        self._store = store
+        self._clock = clock
+        self._pipeline = pipeline
+        self._writer = LogWriter(store, clock)
+        self._running: dict[UUID, RunningReply] = {}
+        self._closing = False
+
+    async def open(self) -> None:
+        """Start the log's writer, and end the replies that a crash left unfinished."""
+        await self.recover()
+        self._writer.start()
+
+    async def close(self, *, grace: float) -> None:
+        """Take no new questions, let running replies finish for `grace` seconds, end the rest."""
+        self._closing = True
+        tasks = [running.task for running in self._running.values() if running.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for running in list(self._running.values()):
+                running.cancel()
+            if late:
+                # Their last commit; a store that is away must not hold up the stop for ever.
+                await asyncio.wait(late, timeout=10)
+        await self._writer.close()
+
+    async def start(self, user: User, question: Question) -> Accepted:
+        """Store a question with its reply and begin to generate.
+
+        The search for sources begins before the write, so that their times overlap; nothing of it
+        is kept if the write is refused.
+
+        Raises:
+            InvalidInput, NotFound
+        """
+        check_question(question)
+        if self._closing:
+            raise InvalidInput("content", "The server is about to restart; send it again soon.")
+        for _ in range(5):
+            if (earlier := await find_earlier(user, question)) is not None:
+                return earlier
+            place = await find_place(user, question)
+            retrieval = asyncio.create_task(self._retrieve(question, place))
+            try:
+                accepted = await store_question(
+                    self._store, self._clock, user, question, place
+                )
+            except PlaceTaken:
+                retrieval.cancel()
+                continue
+            except BaseException:
+                retrieval.cancel()
+                raise
+            self._run(accepted, place, retrieval)
+            return accepted
+        raise InvalidInput("sessionId", STILL_RUNNING)
+
+    async def _retrieve(self, question: Question, place: Place) -> tuple[Pipeline, Retrieval]:
+        pipeline = await self._pipeline()
+        return pipeline, await pipeline.retrieve(
+            question.content, history=place.history, filter=question.filter
+        )
+
+    def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:
+        running = RunningReply(
+            accepted.reply.id, accepted.session.id, started=Started(1)
+        )
+        self._running[running.reply_id] = running
+        running.task = asyncio.create_task(
+            self._generate(running, place, retrieval), name=f"reply-{running.reply_id}"
+        )
+
+    async def _generate(
+        self, running: RunningReply, place: Place, retrieval: RetrievalTask
+    ) -> None:
+        try:
+            await run_reply(
+                running,
+                retrieval=retrieval,
+                history=place.history,
+                touch=self._writer.touch,
+            )
+            await running.wait_closed()
+        finally:
+            retrieval.cancel()
+            self._running.pop(running.reply_id, None)
+
+    async def follow(self, reply_id: UUID, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The events after seq `after`: stored ones, then live ones, without gap or repetition.
+
+        Closing the generator ends the reading and nothing else.
+        """
+        while True:
+            running = self._running.get(reply_id)
+            if running is not None:
+                async for event in running.read(after):
+                    yield event
+                return
+            events, ended = await read_stored(reply_id, after)
+            for event in events:
+                after = event.seq
+                yield event
+            if ended:
+                return
+            if reply_id not in self._running:
+                await asyncio.sleep(POLL)
+
+    async def wait(self, reply_id: UUID) -> None:
+        """Return when the reply has ended and its row says so."""
+        running = self._running.get(reply_id)
+        if running is not None:
+            await running.wait_closed()
+            return
+        while await ChatMessage.filter(id=reply_id, status__in=RUNNING).exists():
+            await asyncio.sleep(POLL)
+
+    async def stop(self, reply_id: UUID) -> None:
+        """End a running reply as STOPPED; what was generated stays. Ended ones are left alone."""
+        running = self._running.get(reply_id)
+        if running is None:
+            return
+        running.stop_requested = True
+        running.cancel()
+        await running.wait_closed()
+
+    async def stop_session(self, session_id: UUID) -> None:
+        """End all running replies of a session."""
+        for running in list(self._running.values()):
+            if running.session_id == session_id:
+                await self.stop(running.reply_id)
+
+    async def recover(self) -> int:
+        """End the replies that a crash left unfinished, as INTERRUPTED, with exactly the text that
+        was committed, and so seen. Returns how many."""
+        left = await ChatMessage.filter(status__in=RUNNING)
+        for message in left:
+            events = await read_growing(message.id, 0)
+            sources = next((event for event in events if isinstance(event, Sources)), None)
+            async with self._store.transaction():
+                await finish_reply(
+                    message.id,
+                    message.session_id,
+                    texts=[event.text for event in events if isinstance(event, Delta)],
+                    sources=None if sources is None else [hit.to_json() for hit in sources.hits],
+                    ending=Ending(MessageStatus.INTERRUPTED, failure=INTERRUPTED),
+                    clock=self._clock,
+                )
+        if left:
+            log.warning("Ended %s replies that the last run left unfinished", len(left))
+        return len(left)
+

@@ -1,0 +1,36 @@
+"""Rows by their ids, for batch loaders.
+
+No rights are checked here: a loader only follows references of objects that the viewer may see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from models.chat_message import ChatMessage
+from models.chat_session import ChatSession
+from models.citation import Citation
+from models.document import Document
+from models.user import User
+
+
+async def users(ids: Sequence[UUID]) -> list[User]:
+    return await User.filter(id__in=set(ids))
+
+
+async def sessions(ids: Sequence[UUID]) -> list[ChatSession]:
+    return await ChatSession.filter(id__in=set(ids))
+
+
+async def messages(ids: Sequence[UUID]) -> list[ChatMessage]:
+    return await ChatMessage.filter(id__in=set(ids))
+
+
+async def documents(ids: Sequence[UUID]) -> list[Document]:
+    """Deleted ones included: old replies name them. Whoever shows one checks `deleted_at`."""
+    return await Document.filter(id__in=set(ids))
+
+
+async def citations(message_ids: Sequence[UUID]) -> list[Citation]:
+    return await Citation.filter(message_id__in=set(message_ids)).order_by("message_id", "number")

@@ -1,0 +1,133 @@
+"""How errors look to clients: members of result unions, and `extensions.code`."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
+
+import strawberry
+from graphql import GraphQLError
+
+from resolvers import errors
+
+log = logging.getLogger("groundql.schema")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@strawberry.interface(description="An outcome that the person should be told about.")
+class Problem:
+    message: str = strawberry.field(description="What went wrong and what to do, in words.")
+
+
+@strawberry.type(description="A field of the input cannot be accepted; nothing was changed.")
+class InvalidInput(Problem):
+    field: str = strawberry.field(description="The input field that must be changed.")
+
+
+@strawberry.type(description="The address or the password is wrong.")
+class InvalidCredentials(Problem):
+    pass
+
+
+@strawberry.type(description="The address must be verified before this is possible.")
+class EmailNotVerified(Problem):
+    pass
+
+
+@strawberry.type(description="The token is malformed, unknown, used, revoked or expired.")
+class InvalidToken(Problem):
+    pass
+
+
+@strawberry.type(description="The object does not exist, or not for this person.")
+class NotFound(Problem):
+    pass
+
+
+@strawberry.type(description="Too many requests; try again later.")
+class RateLimited(Problem):
+    retry_after_seconds: int = strawberry.field(description="Seconds to wait before trying again.")
+
+
+def problem_type(error: errors.Problem) -> Problem:
+    """The union member for a problem that a use case raised."""
+    match error:
+        case errors.InvalidInput():
+            return InvalidInput(message=error.message, field=error.field)
+        case errors.InvalidCredentials():
+            return InvalidCredentials(message=error.message)
+        case errors.EmailNotVerified():
+            return EmailNotVerified(message=error.message)
+        case errors.InvalidToken():
+            return InvalidToken(message=error.message)
+        case errors.NotFound():
+            return NotFound(message=error.message)
+        case errors.RateLimited():
+            return RateLimited(
+                message=error.message, retry_after_seconds=error.retry_after_seconds
+            )
+    raise TypeError(f"{type(error).__name__} has no GraphQL type")
+
+
+def answers_problems(
+    resolver: Callable[P, Awaitable[R]],
+) -> Callable[P, Awaitable[R]]:
+    """Turn problems that a mutation's use case raises into members of its result union.
+
+    A problem that is not in the union is a bug, which GraphQL's own type check reports.
+    """
+
+    @functools.wraps(resolver)
+    async def answering(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return await resolver(*args, **kwargs)
+        except errors.Problem as error:
+            return problem_type(error)
+
+    return answering
+
+
+def _code(error: GraphQLError) -> str | None:
+    original = error.original_error
+    match original:
+        case errors.Unauthenticated():
+            return "UNAUTHENTICATED"
+        case errors.Forbidden():
+            return "FORBIDDEN"
+        case errors.BadUserInput() | errors.InvalidInput() | errors.NotFound():
+            return "BAD_USER_INPUT"
+        case errors.RateLimited():
+            return "RATE_LIMITED"
+        case None | GraphQLError():
+            # Raised by the GraphQL engine itself: syntax, validation, coercion.
+            return str((error.extensions or {}).get("code", "BAD_USER_INPUT"))
+    return None
+
+
+def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
+    """The JSON form of an error; what is nobody's fault but ours is logged and masked."""
+    code = _code(error)
+    formatted: dict[str, Any] = {**error.formatted}
+    extensions: dict[str, Any] = {**formatted.get("extensions", {})}
+    if code is None:
+        log.error(
+            "Unexpected error in %s",
+            ".".join(str(part) for part in error.path or ()) or "an operation",
+            exc_info=error.original_error,
+            extra={"request_id": request_id},
+        )
+        code = "INTERNAL_SERVER_ERROR"
+        formatted["message"] = (
+            f"Something went wrong on our side. Quote the request id {request_id} when you report it."
+        )
+        extensions = {}
+    if isinstance(error.original_error, errors.RateLimited):
+        extensions["retryAfterSeconds"] = error.original_error.retry_after_seconds
+    if isinstance(error.original_error, errors.InvalidInput):
+        extensions["field"] = error.original_error.field
+    formatted["extensions"] = {**extensions, "code": code}
+    return formatted

@@ -1,0 +1,177 @@
+"""The knowledge base."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from models.document import Document as DocumentRow
+from models.document import DocumentStatus
+from rag.types import Filter, Hit
+from resolvers.knowledge import search
+from schema.connection import After, Before, Connection, First, Last, connection, page_request
+from schema.context import Info
+from schema.node import Node, global_id, row_id
+
+DOCUMENT_STATUS = {
+    "PENDING": "Waits to be indexed.",
+    "PROCESSING": "Is being indexed.",
+    "READY": "Can be found.",
+    "FAILED": "Could not be indexed; failure says why.",
+}
+strawberry.enum(
+    DocumentStatus, name="DocumentStatus", description="Where a document stands in the indexing."
+)
+
+
+@strawberry.type(description="A document of the knowledge base.")
+class Document(Node):
+    title: str = strawberry.field(description="Its title, at most 300 characters.")
+    type: str = strawberry.field(description="Its kind, such as policy, faq or manual.")
+    category: str = strawberry.field(description="Its subject, such as shipping.")
+    language: str | None = strawberry.field(
+        description="ISO 639-1 code of its language; null if unknown."
+    )
+    source: str | None = strawberry.field(
+        description="A file name or an address; null for a document that was sent as text."
+    )
+    content: str = strawberry.field(
+        description="The text that offsets refer to; empty once the document was deleted."
+    )
+    status: DocumentStatus = strawberry.field(description="Where it stands in the indexing.")
+    failure: str | None = strawberry.field(
+        description="Why it could not be indexed, in words; null otherwise."
+    )
+    version: int = strawberry.field(description="Counts its changes, from 1.")
+    chunk_count: int = strawberry.field(description="Into how many passages it was cut.")
+    created_at: datetime = strawberry.field(description="When it was added.")
+    updated_at: datetime = strawberry.field(description="When it was last changed.")
+
+    @classmethod
+    def from_row(cls, row: DocumentRow) -> Document:
+        return cls(
+            id=global_id("Document", row.id),
+            title=row.title,
+            type=row.type,
+            category=row.category,
+            language=row.language,
+            source=row.source,
+            content=row.content,
+            status=row.status,
+            failure=row.failure,
+            version=row.version,
+            chunk_count=row.chunk_count,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+@strawberry.input(
+    description="Restricts a search. Values of one field are alternatives; fields are combined "
+    "with and. An absent field, or an empty list, does not restrict."
+)
+class DocumentFilter:
+    types: list[str] | None = strawberry.field(
+        default=None, description="Only documents of these types."
+    )
+    categories: list[str] | None = strawberry.field(
+        default=None, description="Only documents of these categories."
+    )
+    languages: list[str] | None = strawberry.field(
+        default=None, description="Only documents in these languages (ISO 639-1)."
+    )
+    document_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Only these documents."
+    )
+
+
+def to_filter(value: DocumentFilter | None) -> Filter:
+    """The filter as the retrieval takes it; an id of nothing matches nothing."""
+    if value is None:
+        return Filter()
+    ids = [row_id("Document", one) for one in value.document_ids or ()]
+    return Filter(
+        types=tuple(value.types or ()),
+        categories=tuple(value.categories or ()),
+        languages=tuple(value.languages or ()),
+        document_ids=tuple(str(one) for one in ids if one is not None) if ids else None,
+    )
+
+
+@strawberry.type(description="A passage that was found.")
+class SearchHit:
+    document_id: strawberry.Private[UUID]
+    text: str = strawberry.field(
+        description="The passage: document.content[startOffset:endOffset] of the version that "
+        "was searched."
+    )
+    headings: list[str] = strawberry.field(
+        description="The headings that it stands under, outermost first."
+    )
+    start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
+    end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
+    score: float = strawberry.field(
+        description="Relevance from 0 to 1, comparable across queries."
+    )
+
+    @strawberry.field(description="The document that it was found in.")
+    async def document(self, info: Info) -> Document:
+        row = await info.context.loaders.documents.load(self.document_id)
+        assert row is not None, "documents keep their rows"
+        return Document.from_row(row)
+
+    @classmethod
+    def from_hit(cls, hit: Hit) -> SearchHit:
+        return cls(
+            document_id=UUID(hit.passage.document_id),
+            text=hit.passage.text,
+            headings=list(hit.passage.headings),
+            start_offset=hit.passage.start,
+            end_offset=hit.passage.end,
+            score=hit.score,
+        )
+
+
+@strawberry.type
+class KnowledgeQuery:
+    @strawberry.field(description="The documents, newest first. Needs a login.")
+    async def documents(
+        self,
+        info: Info,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        filter: Annotated[
+            DocumentFilter | None, strawberry.argument(description="Only some documents.")
+        ] = None,
+    ) -> Connection[Document]:
+        page = await search.list_documents(
+            info.context.app, page_request(first, after, last, before), to_filter(filter)
+        )
+        return connection(page, Document.from_row)
+
+    @strawberry.field(
+        description="The passages that fit a question best, best first. Needs a login."
+    )
+    async def search_knowledge(
+        self,
+        info: Info,
+        query: Annotated[
+            str, strawberry.argument(description="A question or words, 1 to 2,000 characters.")
+        ],
+        first: Annotated[
+            int | None,
+            strawberry.argument(description="How many at most, 1 to 50; 10 if nothing is said."),
+        ] = None,
+        filter: Annotated[
+            DocumentFilter | None, strawberry.argument(description="Only in some documents.")
+        ] = None,
+    ) -> list[SearchHit]:
+        hits = await search.search_knowledge(
+            info.context.app, query, first=10 if first is None else first, filter=to_filter(filter)
+        )
+        return [SearchHit.from_hit(hit) for hit in hits]

@@ -1,0 +1,61 @@
+"""Batch loaders: related objects of one operation come in one query per kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+from uuid import UUID
+
+from strawberry.dataloader import DataLoader
+
+from models.chat_message import ChatMessage
+from models.chat_session import ChatSession
+from models.citation import Citation
+from models.document import Document
+from models.user import User
+from resolvers import rows
+
+R = TypeVar("R", User, ChatSession, ChatMessage, Document)
+
+
+class Loaders:
+    """The loaders of one operation.
+
+    They batch but do not cache: a subscription lives long, and must see what has changed since.
+    """
+
+    def __init__(self) -> None:
+        self.users = DataLoader(_load_users, cache=False)
+        self.sessions = DataLoader(_load_sessions, cache=False)
+        self.messages = DataLoader(_load_messages, cache=False)
+        self.citations = DataLoader(_load_citations, cache=False)
+        self.documents = DataLoader(_load_documents, cache=False)
+
+
+def _in_order(keys: Sequence[UUID], found: Iterable[R]) -> list[R | None]:
+    by_id = {row.id: row for row in found}
+    return [by_id.get(key) for key in keys]
+
+
+async def _load_users(keys: list[UUID]) -> list[User | None]:
+    return _in_order(keys, await rows.users(keys))
+
+
+async def _load_sessions(keys: list[UUID]) -> list[ChatSession | None]:
+    return _in_order(keys, await rows.sessions(keys))
+
+
+async def _load_messages(keys: list[UUID]) -> list[ChatMessage | None]:
+    return _in_order(keys, await rows.messages(keys))
+
+
+async def _load_documents(keys: list[UUID]) -> list[Document | None]:
+    return _in_order(keys, await rows.documents(keys))
+
+
+async def _load_citations(keys: list[UUID]) -> list[list[Citation]]:
+    grouped: defaultdict[UUID, list[Citation]] = defaultdict(list)
+    for row in await rows.citations(keys):
+        grouped[row.message_id].append(row)
+    return [grouped[key] for key in keys]

@@ -1,0 +1,246 @@
+"""GroundQL: the application, its wiring, and the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+import commands
+from console import IndexingBar, announce, console
+from jobs.mail_delivery import create_delivery
+from jobs.scheduler import JobScheduler
+from models.store import Store, StoreError
+from resolvers.context import Services
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.mail import Mailer
+from resolvers.replies.service import ReplyService
+from resolvers.tokens import TokenService
+from schema.root import build_schema
+from settings import Settings, SettingsError, load_secret_key, load_settings
+from transport.endpoint import GraphQLEndpoint
+from transport.limits import Limits
+from web.hooks import ApplicationHooks
+from web.logs import configure_logging
+from web.pages import routes
+from wiring import Parts, create_knowledge, prepare_knowledge
+
+log = logging.getLogger("groundql")
+
+
+class _GraphQL:
+    """Hands requests to the endpoint, which the lifespan makes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.endpoint(scope, receive, send)
+
+
+def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
+    """The ASGI application. Nothing connects or loads before its lifespan begins."""
+    chosen = parts or Parts()
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await _open(app, settings, chosen, stack)
+            yield
+
+    app = Starlette(
+        routes=[
+            Route("/graphql", _GraphQL()),
+            WebSocketRoute("/graphql", _GraphQL()),
+            *routes(graphiql=settings.graphiql),
+        ],
+        lifespan=lifespan,
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.allowed_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["authorization", "content-type", "x-request-id"],
+                expose_headers=["x-request-id"],
+                max_age=3600,
+            )
+        ],
+    )
+    app.state.graphiql = settings.graphiql
+    return app
+
+
+async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
+    """Build everything; the stack closes it in reverse order."""
+    store = Store(settings.store_url)
+    await store.open()
+    stack.push_async_callback(store.close)
+    await store.migrate()
+
+    knowledge = create_knowledge(settings, parts, store)
+    stack.push_async_callback(knowledge.embedding.close)
+    stack.push_async_callback(knowledge.close)
+    preparation = asyncio.create_task(prepare_knowledge(knowledge, settings.kb_dir))
+    stack.push_async_callback(_cancel, preparation)
+
+    replies = ReplyService(store, parts.clock, knowledge.pipeline)
+    await replies.open()
+    passwords = parts.passwords()
+    stack.callback(passwords.close)
+    mailer = Mailer(parts.clock, base_url=settings.base_url)
+    services = Services(
+        store=store,
+        clock=parts.clock,
+        passwords=passwords,
+        tokens=TokenService(load_secret_key(settings), parts.clock),
+        mailer=mailer,
+        knowledge=knowledge,
+        replies=replies,
+        require_verified_email=settings.require_verified_email,
+    )
+    jobs = JobScheduler(
+        store=store,
+        clock=parts.clock,
+        delivery=create_delivery(
+            settings.smtp_url.get_secret_value(),
+            sender=settings.email_from,
+            folder=settings.data_dir / "outbox",
+        ),
+        mail_waiting=mailer.waiting,
+        follow_knowledge=knowledge.catch_up,
+        retention_days=settings.retention_days,
+    )
+    jobs.start()
+    stack.push_async_callback(jobs.stop)
+
+    endpoint = GraphQLEndpoint(
+        build_schema(), ApplicationHooks(services), allowed_origins=settings.allowed_origins
+    )
+    app.state.endpoint = endpoint
+    app.state.services = services
+    app.state.knowledge = knowledge
+    stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
+
+
+async def stop_work(app: Starlette, *, grace: float) -> None:
+    """Take no new work, let running replies finish within `grace` seconds, then end them and close
+    the sockets after their last event. Safe to call twice."""
+    services: Services = app.state.services
+    endpoint: GraphQLEndpoint = app.state.endpoint
+    drained = asyncio.create_task(endpoint.shutdown(grace=grace + 15))
+    await services.replies.close(grace=grace)
+    await drained
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+class _Server(uvicorn.Server):
+    """Stops in order: uvicorn alone would cut every socket at once and end with the signal."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette, settings: Settings) -> None:
+        super().__init__(config)
+        self._app = app
+        self._settings = settings
+        self._banner: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[Any] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if not self.started or self.should_exit:
+            return
+        knowledge: KnowledgeBase = self._app.state.knowledge
+        url = f"http://localhost:{self._port()}/graphiql/" if self._settings.graphiql else None
+        bar = IndexingBar(knowledge)
+        bar.start()
+        self._banner = asyncio.create_task(
+            announce(knowledge, store_url=self._settings.store_url, graphiql_url=url)
+        )
+        self._banner.add_done_callback(lambda _: bar.stop())
+
+    def _port(self) -> int:
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+    async def shutdown(self, sockets: list[Any] | None = None) -> None:
+        if self._banner is not None:
+            self._banner.cancel()
+        await stop_work(self._app, grace=self._settings.shutdown_grace)
+        await super().shutdown(sockets=sockets)
+        # uvicorn raises the signals it caught again, which would end a clean stop with -15.
+        self._captured_signals.clear()
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until it is told to stop; returns the exit code."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        ws_max_size=Limits().message_bytes,
+        ws_max_queue=4,
+        timeout_graceful_shutdown=10,
+        server_header=False,
+    )
+    server = _Server(config, app, settings)
+    server.run()
+    return 0 if server.started else 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python server.py",
+        description="GroundQL answers questions from your documents, over GraphQL. "
+        "Settings come from the environment and from .env; see .env.example.",
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
+    subparsers.add_parser("serve", help="run the server (the default)")
+    subparsers.add_parser("migrate", help="create or update the tables, then stop")
+    subparsers.add_parser("schema", help="print the GraphQL schema")
+    ingest = subparsers.add_parser(
+        "ingest", help="index a folder of documents, also beside a running server"
+    )
+    ingest.add_argument("folder", type=Path, metavar="FOLDER", help="searched with its subfolders")
+    ask = subparsers.add_parser("ask", help="ask a question here and now, without the server")
+    ask.add_argument("question", metavar="QUESTION")
+    options = parser.parse_args(arguments)
+
+    if options.command == "schema":
+        print(build_schema().as_str())  # noqa: T201
+        return 0
+    try:
+        settings = load_settings()
+        load_secret_key(settings)
+        configure_logging(settings.log_format, settings.log_level)
+        match options.command:
+            case "migrate":
+                return asyncio.run(commands.migrate(settings))
+            case "ingest":
+                return asyncio.run(commands.ingest(settings, options.folder))
+            case "ask":
+                return asyncio.run(commands.ask(settings, options.question))
+        return serve(settings)
+    except (SettingsError, StoreError) as error:
+        console.print(f"[red]Error:[/red] {error}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

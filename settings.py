@@ -1,0 +1,226 @@
+"""Every setting of the server, read once from the environment and `.env`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message is one sentence that names the variable."""
+
+
+class Settings(BaseSettings):
+    """The configuration, immutable. Field names in upper case are the variables' names."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    data_dir: Path = Field(Path("data"), description="Folder for the database, index and mails.")
+    database_url: str = Field(
+        "",
+        description="sqlite:///path or postgres://user:password@host/name. "
+        "Empty: SQLite in DATA_DIR.",
+    )
+    secret_key: SecretStr = Field(
+        SecretStr(""),
+        description="Signs access tokens; at least 32 characters. "
+        "Empty: a random one is made once and kept in DATA_DIR.",
+    )
+    public_url: str = Field(
+        "", description="Address at which people reach the server, for links in mails. "
+        "Empty: http://localhost:PORT."
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web origins of front ends, separated by commas, such as "
+        "https://shop.example. The server's own origin is always allowed.",
+    )
+    graphiql: bool = Field(True, description="Serve GraphiQL at /graphiql/.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text for people, json for log collectors: one object a line."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe messages that are logged."
+    )
+
+    kb_dir: Path = Field(
+        Path("kb_docs"), description="Folder of documents that is indexed at start."
+    )
+    embedding_model: str = Field(
+        "all-MiniLM-L6-v2",
+        description="Name or folder of a sentence-transformers model. "
+        "The default is part of the installation.",
+    )
+    top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
+    context_tokens: int = Field(
+        3000, ge=500, le=200_000, description="Token budget of a prompt: passages and earlier turns."
+    )
+
+    generator: Literal["auto", "offline", "openai", "gemini", "gemini-legacy"] = Field(
+        "auto",
+        description="Who writes the answers. auto: openai or gemini if its key is set, else offline.",
+    )
+    openai_api_key: SecretStr = Field(SecretStr(""), description="Key of OpenAI or a compatible API.")
+    openai_base_url: str = Field("", description="Address of a compatible API. Empty: OpenAI's.")
+    openai_model: str = Field("gpt-4.1-mini", description="Model name at OpenAI.")
+    gemini_api_key: SecretStr = Field(SecretStr(""), description="Key of the Gemini API.")
+    gemini_base_url: str = Field("", description="Address of the Gemini API. Empty: Google's.")
+    gemini_model: str = Field("gemini-2.5-flash", description="Model name at Gemini.")
+    connect_timeout: float = Field(
+        5.0, gt=0, le=600, description="Seconds to wait for a connection to the provider."
+    )
+    first_token_timeout: float = Field(
+        30.0, gt=0, le=600, description="Seconds to wait for the first piece of an answer."
+    )
+    next_token_timeout: float = Field(
+        20.0, gt=0, le=600, description="Seconds to wait between two pieces of an answer."
+    )
+
+    smtp_url: SecretStr = Field(
+        SecretStr(""),
+        description="smtp://user:password@host:port (STARTTLS where offered) or smtps://…. "
+        "Empty: mails are written to the log and to DATA_DIR/outbox.",
+    )
+    email_from: str = Field(
+        "GroundQL <noreply@localhost>", description="Sender of the server's mails."
+    )
+    require_verified_email: bool = Field(
+        False, description="Refuse the login until the address is verified."
+    )
+    retention_days: int = Field(
+        30, ge=0, le=36_500,
+        description="Days without activity after which a session is deleted; 0 keeps all.",
+    )
+    shutdown_grace: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that running replies may take to finish at a stop."
+    )
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if origin != "*" and (parts.scheme not in ("http", "https") or parts.path):
+                raise ValueError(f"{origin!r} is not an origin such as https://shop.example")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("sqlite", "postgres", "postgresql"):
+            raise ValueError("must begin with sqlite:// or postgres://")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret_key(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_smtp_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url:
+            parts = urlsplit(url)
+            if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+                raise ValueError("must look like smtp://user:password@host:port")
+        return value
+
+    @field_validator("public_url", "openai_base_url", "gemini_base_url")
+    @classmethod
+    def _check_http_url(cls, value: str) -> str:
+        if value and (
+            urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname
+        ):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Settings:
+        if self.generator == "openai" and not (
+            self.openai_api_key.get_secret_value() or self.openai_base_url
+        ):
+            raise ValueError("OPENAI_API_KEY must be set when GENERATOR is openai")
+        if self.generator.startswith("gemini") and not self.gemini_api_key.get_secret_value():
+            raise ValueError(f"GEMINI_API_KEY must be set when GENERATOR is {self.generator}")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """DATABASE_URL with its default filled in."""
+        return self.database_url or f"sqlite://{(self.data_dir / 'groundql.db').absolute()}"
+
+    @property
+    def base_url(self) -> str:
+        """PUBLIC_URL with its default filled in, without a slash at the end."""
+        return self.public_url or f"http://localhost:{self.port}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` win over the environment.
+
+    Raises:
+        SettingsError: one sentence that names the variable and what it must be.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        message = str(first["msg"]).removeprefix("Value error, ")
+        if not first["loc"]:
+            raise SettingsError(f"{message}.") from None
+        name = str(first["loc"][0]).upper()
+        raise SettingsError(f"{name} is wrong: {message[0].lower()}{message[1:]}.") from None
+
+
+def load_secret_key(settings: Settings) -> str:
+    """SECRET_KEY, or the random one in DATA_DIR/secret_key, made now if there is none.
+
+    The file is created with mode 0600 and linked into place, so that of two servers that start at
+    once both use the same key.
+
+    Raises:
+        SettingsError: the file is unreadable or too short.
+    """
+    if key := settings.secret_key.get_secret_value():
+        return key
+    path = settings.data_dir / "secret_key"
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # the other server was first: its key counts
+        finally:
+            draft.unlink()
+    try:
+        key = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"SECRET_KEY is not set and {path} cannot be read: {error}.") from None
+    if len(key) < 32:
+        raise SettingsError(f"The key in {path} is too short; delete the file or set SECRET_KEY.")
+    return key

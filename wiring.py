@@ -1,0 +1,126 @@
+"""Builds the knowledge base from settings; the server and the commands share it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.store import Store
+from rag.embedding.base import Embedder
+from rag.embedding.service import EmbeddingService
+from rag.errors import RagError
+from rag.generation.base import Generator, Timeouts
+from rag.generation.factory import Endpoint, create_generator
+from rag.index.knowledge import KnowledgeIndex
+from resolvers.clock import Clock, SystemClock
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.folder import reembed_foreign, sync_folder
+from resolvers.passwords import PasswordHasher
+from settings import Settings
+
+log = logging.getLogger("groundql")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts that tests replace; None stands for the real one that the settings name."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    passwords: Callable[[], PasswordHasher] = PasswordHasher
+    embedder: Callable[[], Embedder] | None = None
+    generator: Callable[[], Generator] | None = None
+
+
+def create_knowledge(settings: Settings, parts: Parts, store: Store) -> KnowledgeBase:
+    """The knowledge base, not yet open. Nothing heavy is imported before `prepare_knowledge`."""
+    embedding = EmbeddingService(parts.embedder or (lambda: _load_embedder(settings)))
+
+    def new_index() -> KnowledgeIndex:
+        from rag.index.faiss_flat import FaissFlatIndex
+        from rag.lexical import Bm25Index
+
+        return KnowledgeIndex(FaissFlatIndex(embedding.identity), Bm25Index())
+
+    def load_index(path: Path, revision: int) -> KnowledgeIndex:
+        from rag.index.faiss_flat import FaissFlatIndex
+        from rag.lexical import Bm25Index
+
+        dense = FaissFlatIndex.load(path, identity=embedding.identity, revision=revision)
+        return KnowledgeIndex(dense, Bm25Index())
+
+    return KnowledgeBase(
+        store=store,
+        clock=parts.clock,
+        embedding=embedding,
+        create_generator=parts.generator or (lambda: _create_generator(settings)),
+        index_path=settings.data_dir / "index" / "chunks.faiss",
+        load_index=load_index,
+        new_index=new_index,
+        pipeline_options={
+            "top_k": settings.top_k,
+            "prompt_token_budget": settings.context_tokens,
+        },
+    )
+
+
+async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
+    """Load model and index, then bring the index in step with the folder.
+
+    Questions are let through as soon as there is something to search: at once if the index was
+    there, else after the folder has been indexed. It runs in the background, so failures are kept
+    for whoever asks, and logged.
+    """
+    knowledge.store.bind()
+    knowledge.embedding.start()
+    try:
+        if await knowledge.open():
+            knowledge.announce_ready()
+        await reembed_foreign(knowledge)
+        await sync_folder(knowledge, folder)
+        knowledge.announce_ready()
+        await knowledge.save()
+    except asyncio.CancelledError:
+        raise
+    except RagError as error:
+        log.error("Questions cannot be answered: %s", error)
+        knowledge.announce_failure(str(error))
+    except Exception:
+        log.exception("The knowledge base could not be prepared")
+        knowledge.announce_failure("The knowledge base could not be prepared; see the log.")
+
+
+def _load_embedder(settings: Settings) -> Embedder:
+    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder.load(settings.embedding_model)
+
+
+def _create_generator(settings: Settings) -> Generator:
+    openai = gemini = None
+    openai_key = settings.openai_api_key.get_secret_value()
+    if openai_key or settings.openai_base_url:
+        # Compatible servers on one's own machine often want no key, but the SDK wants a text.
+        openai = Endpoint(
+            api_key=openai_key or "none",
+            model=settings.openai_model,
+            base_url=settings.openai_base_url or None,
+        )
+    if gemini_key := settings.gemini_api_key.get_secret_value():
+        gemini = Endpoint(
+            api_key=gemini_key,
+            model=settings.gemini_model,
+            base_url=settings.gemini_base_url or None,
+        )
+    return create_generator(
+        settings.generator,
+        openai=openai,
+        gemini=gemini,
+        timeouts=Timeouts(
+            connect=settings.connect_timeout,
+            first_token=settings.first_token_timeout,
+            next_token=settings.next_token_timeout,
+        ),
+    )
