@@ -91,14 +91,20 @@ class GrpcServer:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         ended = threading.Event()
-        context.add_callback(ended.set)
+        complete = False
+
+        def end() -> None:
+            ended.set()
+            if not complete:
+                self.gone.set()
+
+        context.add_callback(end)
         for step in self._scripts.popleft()(context):
-            if isinstance(step, float):
-                if ended.wait(step):
-                    self.gone.set()
-                    return
-            else:
+            if not isinstance(step, float):
                 yield step
+            elif ended.wait(step):
+                return
+        complete = True
 
 
 def chunk(
