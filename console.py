@@ -77,9 +77,10 @@ async def announce(knowledge: KnowledgeBase, *, store_url: str, graphiql_url: st
         return
     console.print(f"Embedding:  {knowledge.embedding.identity.name}")
     generator = pipeline.generator
-    named = generator.provider if generator.model == generator.provider else (
-        f"{generator.provider}, {generator.model}"
+    named = (
+        generator.provider
+        if generator.model == generator.provider
+        else (f"{generator.provider}, {generator.model}")
     )
     console.print(f"Generator:  {named}")
     console.print(f"Ready:      {len(knowledge.index)} passages can be searched")
-

@@ -20,7 +20,11 @@ class Settings(BaseSettings):
     """The configuration, immutable. Field names in upper case are the variables' names."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
@@ -37,8 +41,9 @@ class Settings(BaseSettings):
         "Empty: a random one is made once and kept in DATA_DIR.",
     )
     public_url: str = Field(
-        "", description="Address at which people reach the server, for links in mails. "
-        "Empty: http://localhost:PORT."
+        "",
+        description="Address at which people reach the server, for links in mails. "
+        "Empty: http://localhost:PORT.",
     )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
@@ -63,14 +68,19 @@ class Settings(BaseSettings):
     )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
-        3000, ge=500, le=200_000, description="Token budget of a prompt: passages and earlier turns."
+        3000,
+        ge=500,
+        le=200_000,
+        description="Token budget of a prompt: passages and earlier turns.",
     )
 
     generator: Literal["auto", "offline", "openai", "gemini", "gemini-legacy"] = Field(
         "auto",
         description="Who writes the answers. auto: openai or gemini if its key is set, else offline.",
     )
-    openai_api_key: SecretStr = Field(SecretStr(""), description="Key of OpenAI or a compatible API.")
+    openai_api_key: SecretStr = Field(
+        SecretStr(""), description="Key of OpenAI or a compatible API."
+    )
     openai_base_url: str = Field("", description="Address of a compatible API. Empty: OpenAI's.")
     openai_model: str = Field("gpt-4.1-mini", description="Model name at OpenAI.")
     gemini_api_key: SecretStr = Field(SecretStr(""), description="Key of the Gemini API.")
@@ -98,11 +108,16 @@ class Settings(BaseSettings):
         False, description="Refuse the login until the address is verified."
     )
     retention_days: int = Field(
-        30, ge=0, le=36_500,
+        30,
+        ge=0,
+        le=36_500,
         description="Days without activity after which a session is deleted; 0 keeps all.",
     )
     shutdown_grace: float = Field(
-        30.0, ge=0, le=3600, description="Seconds that running replies may take to finish at a stop."
+        30.0,
+        ge=0,
+        le=3600,
+        description="Seconds that running replies may take to finish at a stop.",
     )
 
     @field_validator("allowed_origins", mode="before")

@@ -20,6 +20,7 @@ from models.store import Store
 log = logging.getLogger("groundql.jobs")
 
 OUTBOX_SECONDS = 5
+FOLLOW_SECONDS = 2
 _FIRST_RUN = timedelta(seconds=30)  # after the start, when the server has settled
 _MISFIRE_GRACE = 3600  # seconds that a run may be late, say after the machine slept
 _MAIL_BATCH = 20
@@ -39,13 +40,17 @@ class JobScheduler:
         delivery: Delivery,
         mail_waiting: asyncio.Event,
         retention_days: int,
+        follow_knowledge: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`mail_waiting` is set by whoever puts a mail into the outbox: it goes out at once."""
+        """`follow_knowledge` takes over what another process has changed in the knowledge base.
+
+        `mail_waiting` is set by whoever puts a mail into the outbox: it goes out at once."""
         self._store = store
         self._clock = clock
         self._delivery = delivery
         self._mail_waiting = mail_waiting
         self._retention_days = retention_days
+        self._follow_knowledge = follow_knowledge
         self._running: set[asyncio.Task[None]] = set()
         self._outbox_lock = asyncio.Lock()
         self._wake_task: asyncio.Task[None] | None = None
@@ -77,6 +82,13 @@ class JobScheduler:
             id="expired-tokens",
             next_run_time=soon,
         )
+        if self._follow_knowledge is not None:
+            self._scheduler.add_job(
+                self._run,
+                IntervalTrigger(seconds=FOLLOW_SECONDS, timezone=UTC),
+                args=("knowledge", self._follow_knowledge),
+                id="knowledge",
+            )
         self._scheduler.start()
         self._wake_task = asyncio.create_task(self._deliver_on_wake(), name="outbox-wake")
 
@@ -131,7 +143,7 @@ class JobScheduler:
 
         await self._run("expired-tokens", delete)
 
-    async def _run(self, name: str, job: Callable[[], Awaitable[None]]) -> None:
+    async def _run(self, name: str, job: Callable[[], Awaitable[object]]) -> None:
         """One run of a job in this task. Its failure is logged and does not end the schedule."""
         task = asyncio.current_task()
         assert task is not None

@@ -197,9 +197,7 @@ async def stop_reply(context: Context, reply_id: UUID | None) -> ChatMessage:
     return await require_reply(context, reply.id)
 
 
-async def follow_reply(
-    context: Context, reply_id: UUID, after: int
-) -> AsyncGenerator[Event, None]:
+async def follow_reply(context: Context, reply_id: UUID, after: int) -> AsyncGenerator[Event, None]:
     """The events of a reply after seq `after`.
 
     Raises:
@@ -211,5 +209,3 @@ async def follow_reply(
         raise BadUserInput("after must not be negative; 0 gives all events.")
     reply = await require_reply(context, reply_id)
     return context.services.replies.follow(reply.id, after)
-
-

@@ -34,6 +34,7 @@ def normalise(email: str, *, field: str = "email") -> str:
             unicodedata.normalize("NFC", email).lower(),
             check_deliverability=False,
             test_environment=True,
+            strict=True,
         )
     except EmailNotValidError as error:
         raise InvalidInput(field, str(error)) from None

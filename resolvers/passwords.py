@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import argon2
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from resolvers.errors import InvalidInput
 
@@ -100,10 +100,10 @@ class PasswordHasher:
             password_hash = self._dummy.result()
         try:
             return self._argon2.verify(password_hash, normal or "")
-        except InvalidHashError:
-            log.error("A stored password hash is damaged; that person cannot log in")
+        except VerifyMismatchError:
             return False
-        except VerificationError:
+        except (VerificationError, InvalidHashError):
+            log.error("A stored password hash is damaged; that person cannot log in")
             return False
 
     def needs_rehash(self, password_hash: str) -> bool:

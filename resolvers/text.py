@@ -27,7 +27,8 @@ def check_text(field: str, text: str, *, maximum: int, minimum: int = 1) -> None
         raise InvalidInput(field, f"{field} contains a NUL character; remove it.")
     if _SURROGATE.search(text):
         raise InvalidInput(
-            field, f"{field} contains half of a surrogate pair, which is not a character; remove it."
+            field,
+            f"{field} contains half of a surrogate pair, which is not a character; remove it.",
         )
 
 

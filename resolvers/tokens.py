@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ EMAIL_PREFIX = "gqe_"
 _ALGORITHM = "HS256"
 _LEEWAY = 10  # seconds that the clocks of two of our servers may differ
 _MAX_LENGTH = 4096
+_COMPACT_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7515, 7.1
 _REQUIRED = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "typ"]
 
 
@@ -113,7 +115,7 @@ class TokenService:
             raise _malformed() from None
 
     def _signed_claims(self, token: str) -> dict[str, Any]:
-        if len(token) > _MAX_LENGTH or not token.isascii():
+        if len(token) > _MAX_LENGTH or not _COMPACT_FORM.fullmatch(token):
             raise _malformed()
         try:
             key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))

@@ -56,7 +56,9 @@ class Participant:
 @strawberry.type(description="A conversation.")
 class ChatSession(Node):
     row: strawberry.Private[SessionRow]
-    title: str = strawberry.field(description="At most 200 characters; made from the first question.")
+    title: str = strawberry.field(
+        description="At most 200 characters; made from the first question."
+    )
     archived: bool = strawberry.field(description="Whether it was put away.")
     created_at: datetime = strawberry.field(description="When it was begun.")
     updated_at: datetime = strawberry.field(description="Its last activity; lists sort by it.")
@@ -326,9 +328,7 @@ ReplyId: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="T
 
 @strawberry.type
 class ChatQuery:
-    @strawberry.field(
-        description="The viewer's sessions, newest activity first. Needs a login."
-    )
+    @strawberry.field(description="The viewer's sessions, newest activity first. Needs a login.")
     async def sessions(
         self,
         info: Info,

@@ -67,9 +67,7 @@ def problem_type(error: errors.Problem) -> Problem:
         case errors.NotFound():
             return NotFound(message=error.message)
         case errors.RateLimited():
-            return RateLimited(
-                message=error.message, retry_after_seconds=error.retry_after_seconds
-            )
+            return RateLimited(message=error.message, retry_after_seconds=error.retry_after_seconds)
     raise TypeError(f"{type(error).__name__} has no GraphQL type")
 
 

@@ -113,9 +113,7 @@ class SearchHit:
     )
     start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
     end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
-    score: float = strawberry.field(
-        description="Relevance from 0 to 1, comparable across queries."
-    )
+    score: float = strawberry.field(description="Relevance from 0 to 1, comparable across queries.")
 
     @strawberry.field(description="The document that it was found in.")
     async def document(self, info: Info) -> Document:

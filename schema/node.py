@@ -24,7 +24,9 @@ def global_id(type_name: str, row_id: UUID) -> strawberry.ID:
 def parse_global_id(value: str) -> tuple[str, UUID] | None:
     """Type name and row id; None for anything that `global_id` did not make."""
     try:
-        name, _, raw = base64.b64decode(value, altchars=b"-_", validate=True).decode().partition(":")
+        name, _, raw = (
+            base64.b64decode(value, altchars=b"-_", validate=True).decode().partition(":")
+        )
         row_id = UUID(raw)
     except (binascii.Error, ValueError, UnicodeError):
         return None

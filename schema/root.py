@@ -73,7 +73,15 @@ def build_schema() -> strawberry.Schema:
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        types=[ReplyStarted, SourcesFound, TextDelta, ReplyEnded, User, ChatSession, ChatMessage,
-               Document],
+        types=[
+            ReplyStarted,
+            SourcesFound,
+            TextDelta,
+            ReplyEnded,
+            User,
+            ChatSession,
+            ChatMessage,
+            Document,
+        ],
         config=StrawberryConfig(),
     )

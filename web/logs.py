@@ -54,5 +54,6 @@ def configure_logging(form: Literal["text", "json"], level: str) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("groundql").setLevel(level.upper())
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets its own level to DEBUG
     # "Job … missed": worth a line; "Added job": not.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

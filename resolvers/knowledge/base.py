@@ -207,9 +207,7 @@ class KnowledgeBase:
                 return
             self._index_path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                await asyncio.to_thread(
-                    self._index.dense.save, self._index_path, revision=revision
-                )
+                await asyncio.to_thread(self._index.dense.save, self._index_path, revision=revision)
             except OSError as error:
                 # A cache: without it the next start takes longer, and nothing is lost.
                 log.warning("The index file cannot be written: %s", error)
@@ -254,7 +252,6 @@ class KnowledgeBase:
                 _vectors(prepared, self.embedding.identity.dimension),
                 list(old_ids),
             )
-            await asyncio.to_thread(self.index.refresh)
         return document
 
     async def _insert_chunks(
@@ -267,8 +264,10 @@ class KnowledgeBase:
         for row in rows:
             row.document_id = document.id
         await Chunk.bulk_create(rows, batch_size=200)
-        ids = await Chunk.filter(document_id=document.id).order_by("position").values_list(
-            "id", flat=True
+        ids = (
+            await Chunk.filter(document_id=document.id)
+            .order_by("position")
+            .values_list("id", flat=True)
         )
         return [int(chunk_id) for chunk_id in ids]
 
@@ -287,7 +286,10 @@ class KnowledgeBase:
                 revision = await self._bump_revision()
             self._see(revision)
             self.index.remove_documents([str(document.id)])
-            await asyncio.to_thread(self.index.refresh)
+
+    async def refresh(self) -> None:
+        """Do now, beside the event loop, what the next search would have to do after a change."""
+        await asyncio.to_thread(self.index.refresh)
 
     async def report(self) -> None:
         """Count anew, and tell the listeners."""

@@ -67,9 +67,14 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
         if outcome is not None:
             await knowledge.report()
     if indexed or removed or failed:
+        await knowledge.refresh()
         log.info(
             "Documents in %s: %s indexed, %s unchanged, %s removed, %s failed",
-            folder, indexed, unchanged, removed, failed,
+            folder,
+            indexed,
+            unchanged,
+            removed,
+            failed,
         )
     return FolderSync(indexed, unchanged, removed, failed)
 
@@ -122,7 +127,11 @@ async def _sync_file(
         document.failure = str(error)[:500]
         document.content_hash = digest
         if fresh:
-            document.title, document.type, document.category = file.stem[:300], "document", "general"
+            document.title, document.type, document.category = (
+                file.stem[:300],
+                "document",
+                "general",
+            )
             await document.save(force_create=True)
         else:
             await document.save(update_fields=["status", "failure", "content_hash", "updated_at"])

@@ -87,9 +87,7 @@ class ReplyService:
             place = await find_place(user, question)
             retrieval = asyncio.create_task(self._retrieve(question, place))
             try:
-                accepted = await store_question(
-                    self._store, self._clock, user, question, place
-                )
+                accepted = await store_question(self._store, self._clock, user, question, place)
             except PlaceTaken:
                 retrieval.cancel()
                 continue
@@ -107,9 +105,7 @@ class ReplyService:
         )
 
     def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:
-        running = RunningReply(
-            accepted.reply.id, accepted.session.id, started=Started(1)
-        )
+        running = RunningReply(accepted.reply.id, accepted.session.id, started=Started(1))
         self._running[running.reply_id] = running
         running.task = asyncio.create_task(
             self._generate(running, place, retrieval), name=f"reply-{running.reply_id}"
@@ -193,4 +189,3 @@ class ReplyService:
         if left:
             log.warning("Ended %s replies that the last run left unfinished", len(left))
         return len(left)
-

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import pytest
 
 from rag.errors import (
@@ -515,6 +516,21 @@ async def test_cancelling_closes_the_connection(vendor: Vendor, server: Any, mom
             assert await asyncio.to_thread(server.wait_for_disconnect, 1.0)
     assert await asyncio.to_thread(server.wait_until_unconnected, 1.0)
     assert len(server.requests) == 1
+
+
+async def test_leaving_a_cancel_scope_closes_the_connection(vendor: Vendor, server: Any) -> None:
+    """anyio's cancellation, which repeats at every await, does not keep the connection open."""
+    server.enqueue(vendor.wire.stalled("One "))
+    texts = []
+    async with vendor.connected(server, timeouts=Timeouts()) as generator:
+        with anyio.move_on_after(0.1) as scope:
+            async with contextlib.aclosing(generator.generate(PROMPT)) as events:
+                async for event in events:
+                    texts.append(event)
+                    await asyncio.sleep(10)
+        assert scope.cancelled_caught
+        assert texts == [TextPiece("One ")]
+        assert await asyncio.to_thread(server.wait_for_disconnect, 1.0)
 
 
 async def test_closing_before_the_start(vendor: Vendor, server: Any) -> None:

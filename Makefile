@@ -1,0 +1,75 @@
+# `make help` lists the targets. Every target sets up what it needs.
+
+PYTHON ?= python3
+# Extra options for the installation of torch, e.g. an index that has CPU builds:
+#   make run TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_OPTIONS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+TORCH := torch==2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint types format schema migrations benchmarks calibrate lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch comes first and without hashes: its build depends on the machine (CPU or GPU). What it needs
+# is in the lock file, so that pip adds nothing that is not pinned there.
+$(STAMP): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing (once; this takes a few minutes) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(TORCH_OPTIONS) $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV_STAMP): requirements-dev.lock $(STAMP)
+	@echo "Installing the tools for tests (once) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+install: $(STAMP) ## Create .venv with everything that the server needs
+
+run: $(STAMP) ## Start the server
+	@exec $(BIN)/python server.py serve
+
+test: $(DEV_STAMP) ## Run all tests (ARGS="..." is given to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(DEV_STAMP) ## Check style and import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(DEV_STAMP) ## Check types
+	$(BIN)/mypy
+
+format: $(DEV_STAMP) ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+schema: $(STAMP) ## Write schema/schema.graphql
+	$(BIN)/python server.py schema > schema/schema.graphql
+
+migrations: $(STAMP) ## Write a migration for changed models
+	$(BIN)/python -m tortoise makemigrations $(ARGS)
+
+benchmarks: $(DEV_STAMP) ## Measure retrieval, speed and size (what the README quotes)
+	$(BIN)/python -m benchmarks
+
+calibrate: $(DEV_STAMP) ## Fit the relevance score to the development half of the golden questions
+	$(BIN)/python -m benchmarks.calibrate
+
+lock: $(BIN)/python ## Pin all dependencies anew (needs uv)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python tools/lock.py
+
+clean: ## Remove the virtual environment and caches (your data stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,73 @@
+"""A store, services and contexts for use cases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from models.outbox_mail import OutboxMail
+from models.store import Store
+from resolvers.context import Context, Services
+from resolvers.mail import Mailer
+from resolvers.passwords import PasswordHasher
+from resolvers.tokens import TokenService
+from tests.clock import RunningClock
+from tests.stores import copied_store, migrated_file
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return migrated_file(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def clock() -> RunningClock:
+    return RunningClock()
+
+
+@pytest.fixture
+async def store(anyio_backend: str, template: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    async with copied_store(template, tmp_path) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def passwords() -> Iterator[PasswordHasher]:
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield hasher
+    hasher.close()
+
+
+@pytest.fixture
+def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Services:
+    return Services(
+        store=store,
+        clock=clock,
+        passwords=passwords,
+        tokens=TokenService(SECRET, clock),
+        mailer=Mailer(clock, base_url="https://chat.example"),
+        # Accounts use neither.
+        knowledge=cast(Any, None),
+        replies=cast(Any, None),
+        require_verified_email=False,
+    )
+
+
+@pytest.fixture
+def context(services: Services) -> Context:
+    return Context(services=services, viewer=None, address="192.0.2.1", user_agent="Test/1.0")
+
+
+async def mailed_token(to: str) -> str:
+    """The token in the newest mail to this address."""
+    mail = await OutboxMail.filter(to=to).order_by("-id").first()
+    assert mail is not None
+    found = re.search(r"/verify-email\?token=(\S+)", mail.text)
+    assert found is not None
+    return found[1]
