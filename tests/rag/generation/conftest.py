@@ -26,14 +26,19 @@ def anyio_backend() -> Any:
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _few_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each client loads all certificates of the world, for 0.1 s; over plain HTTP one will do."""
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No proxy for this machine, and few certificates.
+
+    Each client loads all certificates of the world, for 0.1 s; over plain HTTP one will do.
+    """
     bundle = Path(certifi.where()).read_text("utf-8")
     end = "-----END CERTIFICATE-----"
     one = tmp_path_factory.mktemp("certificates") / "one.pem"
     one.write_text(bundle[bundle.index("-----BEGIN") : bundle.index(end)] + end + "\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(one))
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, "127.0.0.1")
         yield
 
 
