@@ -1,7 +1,7 @@
 """google-generativeai over gRPC, against a local server. Runs where the extra is installed.
 
-The rules of time-outs and retries are tested in `test_contract.py`; here is what differs: the
-channel, the messages, the errors and the closing.
+The rules of time-outs and retries are tested in `test_timeouts.py` and `test_contract.py`; here
+is what differs: the channel, the messages, the errors and the closing.
 """
 
 from __future__ import annotations
