@@ -40,7 +40,6 @@ def deaf_port() -> Iterator[int]:
         yield port
 
 
-@both_loops
 async def test_connecting_takes_too_long(vendor: Vendor, server: Any, deaf_port: int) -> None:
     """A connection that is not made within `connect` seconds is tried again, then a time-out."""
     options = {
@@ -55,7 +54,6 @@ async def test_connecting_takes_too_long(vendor: Vendor, server: Any, deaf_port:
     assert 0.41 <= got.seconds < 0.41 + SLACK
 
 
-@both_loops
 async def test_no_headers_in_time(vendor: Vendor, server: Any) -> None:
     """A provider that never answers is given up after `first_token` seconds, and not retried."""
     server.enqueue(stalled_before_headers())
