@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
 from typing import Final
 
 from rag.blocks import Block, parse_blocks
@@ -42,8 +42,9 @@ def chunk(content: str, *, count_tokens: Callable[[str], int], max_tokens: int) 
     """Cut `content` into chunks of at most `max_tokens` (as `count_tokens` counts, which includes
     the special tokens), in order and without overlap.
 
-    A chunk lies under one path of headings, and a section that fits is one chunk; a longer one is
-    cut into chunks of similar size, at the borders of blocks if possible, else of sentences. Only
+    A section that fits is one chunk, together with its neighbours under the same parent heading if
+    they fit too; the chunk's path of headings is what all of them share. A longer section is cut
+    into chunks of similar size, at the borders of blocks if possible, else of sentences. Only
     a sentence that alone is too long is cut between words, or within a word if it must be. Every
     letter and digit outside heading lines is in exactly one chunk; layout without letters may be
     in none. A text of headings alone is cut as if they were paragraphs. Takes linear time.
@@ -57,11 +58,12 @@ def chunk(content: str, *, count_tokens: Callable[[str], int], max_tokens: int) 
 
 def _chunks(content: str, blocks: list[Block], measure: _Measure) -> list[Chunk]:
     chunks = []
-    for headings, section in _sections(blocks):
-        for group in _pack(content, list(_units(content, section, measure)), measure):
+    for section in _merged(content, _sections(blocks), measure):
+        units = list(_units(content, section.blocks, measure))
+        for group in _pack(content, units, measure):
             start, end = group[0].start, group[-1].end
             if _WORD.search(content, start, end):
-                chunks.append(Chunk(start, end, headings, _sentences(group)))
+                chunks.append(Chunk(start, end, section.headings, _sentences(group)))
     return chunks
 
 
@@ -87,8 +89,18 @@ class _Measure:
         return len(text) <= self.max_characters and self.tokens(text) <= self.limit
 
 
-def _sections(blocks: Iterable[Block]) -> Iterator[tuple[tuple[str, ...], list[Block]]]:
-    """Runs of blocks between headings, each with its path of headings."""
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """The blocks between two headings; `heading` is the one above them. In merged sections the
+    headings inside are among the blocks, and `headings` is the path that all of them share."""
+
+    headings: tuple[str, ...]
+    heading: Block | None
+    blocks: list[Block]
+    tokens: int = 0
+
+
+def _sections(blocks: Iterable[Block]) -> Iterator[_Section]:
     path: list[Block] = []
     section: list[Block] = []
     for block in blocks:
@@ -96,23 +108,69 @@ def _sections(blocks: Iterable[Block]) -> Iterator[tuple[tuple[str, ...], list[B
             section.append(block)
             continue
         if section:
-            yield _texts(path), section
+            yield _Section(_texts(path), path[-1] if path else None, section)
             section = []
         while path and path[-1].level >= block.level:
             path.pop()
         path.append(block)
     if section:
-        yield _texts(path), section
+        yield _Section(_texts(path), path[-1] if path else None, section)
 
 
 def _texts(path: list[Block]) -> tuple[str, ...]:
     return tuple(block.heading for block in path if block.heading)
 
 
+def _merged(content: str, sections: Iterable[_Section], measure: _Measure) -> Iterator[_Section]:
+    """The sections, with neighbours under the same parent joined as long as they fit together.
+
+    A section of one or two sentences makes a poor passage: its vector says little, and a handful of
+    hits shows little of the document.
+    """
+    current: _Section | None = None
+    for section in sections:
+        start = section.heading.start if section.heading else section.blocks[0].start
+        text = content[start : section.blocks[-1].end]
+        tokens = measure.tokens(text) if len(text) <= measure.max_characters else measure.limit + 1
+        section = replace(section, tokens=tokens)
+        joined = None if current is None else _joined(current, section, measure)
+        if joined is None and current is not None:
+            yield current
+        current = joined or section
+    if current is not None:
+        yield current
+
+
+def _joined(first: _Section, second: _Section, measure: _Measure) -> _Section | None:
+    """Both as one section, None if they do not belong together or do not fit."""
+    shared = tuple(
+        one
+        for one, other in takewhile(
+            lambda pair: pair[0] == pair[1], zip(first.headings, second.headings, strict=False)
+        )
+    )
+    depth = max(len(first.headings), len(second.headings))
+    tokens = first.tokens + second.tokens
+    length = second.blocks[-1].end - first.blocks[0].start
+    if (
+        second.heading is None
+        or len(shared) < depth - 1
+        or tokens > measure.limit
+        or length > measure.max_characters
+    ):
+        return None
+    blocks = [*first.blocks, second.heading, *second.blocks]
+    if first.heading is not None and len(shared) < len(first.headings):
+        blocks.insert(0, first.heading)
+    heading = first.heading if len(shared) == len(first.headings) else None
+    return _Section(shared, heading, blocks, tokens)
+
+
 def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_Unit]:
     for block, following in pairwise([*section, None]):
         assert block is not None
-        if block.kind == "mark":
+        is_layout = block.kind in ("mark", "heading")
+        if is_layout:
             spans = [(block.start, block.end)]
         elif block.kind == "row" or (
             block.kind in ("item", "code") and block.end - block.body <= _MAX_ITEM_LENGTH
@@ -126,6 +184,7 @@ def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_U
         # The bullet belongs to the first sentence's unit, but not to the sentence.
         binds = following is not None and (
             content[block.end - 1] == ":"
+            or block.kind == "heading"
             or (block.kind == "row" and following.kind == "mark")
             or _is_caption(content, block)
         )
@@ -136,7 +195,7 @@ def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_U
                 _Unit(
                     start=block.start if first else start,
                     end=end,
-                    body=None if block.kind == "mark" else strip_span(content, start, end)[0],
+                    body=None if is_layout else strip_span(content, start, end)[0],
                     opens=first and block.kind not in ("mark", "code"),
                     binds=binds and last,
                     tokens=0,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rag.language import detect_language
-from rag.plain import plain_sentences
+from rag.plain import plain_sentences, section_numbers
 from rag.sentences import split_sentences
 from rag.stemming import stems
 from rag.types import CitedPassage, Passage, Retrieval, Span
@@ -221,22 +221,30 @@ def _supporting(passage: Passage, claims: Sequence[str], language: str) -> Span:
     """The run of sentences that supports the claims: the best run of each, joined if near."""
     readable = plain_sentences(passage.text, passage.start, passage.sentences)
     terms = [Counter(stems(sentence, language)) for sentence in readable]
-    runs = [_best_run(terms, Counter(stems(claim, language))) for claim in claims]
+    sections = section_numbers(passage.text, passage.start, passage.sentences)
+    runs = [_best_run(terms, sections, Counter(stems(claim, language))) for claim in claims]
     first, last = runs[0]
     for start, end in runs[1:]:
-        joined = min(first, start), max(last, end)
-        if joined[1] - joined[0] < _MAX_QUOTED_SENTENCES:
-            first, last = joined
+        low, high = min(first, start), max(last, end)
+        if high - low < _MAX_QUOTED_SENTENCES and sections[low] == sections[high]:
+            first, last = low, high
     return Span(passage.sentences[first].start, passage.sentences[last].end)
 
 
-def _best_run(sentences: Sequence[Counter[str]], claim: Counter[str]) -> tuple[int, int]:
-    """First and last index of the run that shares most with the claim, the shortest if equal."""
+def _best_run(
+    sentences: Sequence[Counter[str]], sections: Sequence[int], claim: Counter[str]
+) -> tuple[int, int]:
+    """First and last index of the run that shares most with the claim, the shortest if equal.
+
+    It does not cross a heading.
+    """
     total = max(1, claim.total())
     best, best_score = (0, 0), float("-inf")
     for first in range(len(sentences)):
         joined: Counter[str] = Counter()
         for last in range(first, min(first + _MAX_QUOTED_SENTENCES, len(sentences))):
+            if sections[last] != sections[first]:
+                break
             joined += sentences[last]
             shared = (joined & claim).total()
             # Recall of the claim, less a little for each sentence and each unrelated word, so that

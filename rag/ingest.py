@@ -12,10 +12,12 @@ from rag.embedding.service import EmbeddingService, Progress
 from rag.plain import plain, plain_sentences
 from rag.types import Chunk, FloatMatrix, SourceDocument
 
-# Passages of about a paragraph or two: short enough that one vector stands for one matter.
-MAX_PASSAGE_TOKENS: Final = 160
+# Passages of a few paragraphs. On the golden questions (development half) 200 found more than 90 or
+# 140, with the best sentence's cosine to tell such passages apart.
+MAX_PASSAGE_TOKENS: Final = 200
 # At most this share of the model's window may go to the title and headings before the text.
-_MAX_PREFIX_SHARE: Final = 0.25
+_MAX_PREFIX_SHARE: Final = 0.2
+_MAX_SENTENCE_TITLE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ async def prepare(
     embedding: EmbeddingService,
     progress: Progress | None = None,
 ) -> list[PreparedChunk]:
-    """Cut a document and embed each passage under its title and headings, and each sentence alone.
+    """Cut a document and embed each passage under its title and headings, and each sentence under
+    the title.
 
     `progress(done, total)` counts embedded texts.
 
@@ -79,6 +82,9 @@ def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], lis
     passages = []
     sentences = []
     prefixes: dict[tuple[str, ...], str] = {}
+    # "It weighs 372 g" means little without its title: with it the first hit is right for 59 % of
+    # the golden questions (development half), without for 56 %.
+    title = plain(document.title)[:_MAX_SENTENCE_TITLE]
     for piece in chunks:
         if piece.headings not in prefixes:
             prefixes[piece.headings] = _prefix(document.title, piece.headings, embedder)
@@ -87,7 +93,8 @@ def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], lis
         for span, readable in zip(
             piece.sentences, plain_sentences(text, piece.start, piece.sentences), strict=True
         ):
-            sentences.append(readable or document.content[span.start : span.end])
+            sentence = readable or document.content[span.start : span.end]
+            sentences.append(f"{title}: {sentence}")
     return chunks, passages, sentences
 
 

@@ -15,7 +15,7 @@ from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import search_texts
-from rag.relevance import THRESHOLD, best_sentence_cosine, features, relevance
+from rag.relevance import THRESHOLD, best_sentence_cosine, relevance, support
 from rag.types import (
     NO_FILTER,
     CitedPassage,
@@ -30,6 +30,8 @@ from rag.types import (
 TOP_K: Final = 6
 MAX_LIMIT: Final = 50
 _NEAREST: Final = 3
+# So many candidates are loaded and ordered anew by their sentences.
+_POOL: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
 _INLINE_SEARCH_LIMIT: Final = 5_000
 
@@ -154,10 +156,11 @@ class Pipeline:
         return cite(text, retrieval) if retrieval.grounded else []
 
     async def _search(self, text: str, vector: FloatMatrix, k: int, filter: Filter) -> list[Hit]:
+        pool = max(k, _POOL)
         if len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale:
-            candidates = self.index.search(text, vector, k, filter)
+            candidates = self.index.search(text, vector, pool, filter)
         else:
-            candidates = await asyncio.to_thread(self.index.search, text, vector, k, filter)
+            candidates = await asyncio.to_thread(self.index.search, text, vector, pool, filter)
         if not candidates:
             return []
         passages = await self._passages.passages([item.chunk_id for item in candidates])
@@ -166,7 +169,7 @@ class Pipeline:
             for candidate in candidates
             if candidate.chunk_id in passages
         ]
-        return sorted(hits, key=lambda hit: -hit.score)
+        return sorted(hits, key=lambda hit: -hit.score)[:k]
 
 
 async def _result_of(started: StartedQuery) -> FloatMatrix:
@@ -178,10 +181,10 @@ async def _result_of(started: StartedQuery) -> FloatMatrix:
 
 
 def _hit(candidate: Candidate, passage: Passage, vector: FloatMatrix) -> Hit:
-    sentence = best_sentence_cosine(vector, passage.sentence_vectors)
+    best_sentence = best_sentence_cosine(vector, passage.sentence_vectors)
     return Hit(
         passage=passage,
-        score=relevance(features(candidate, sentence)),
+        score=relevance(support(candidate, best_sentence)),
         cosine=candidate.cosine,
         lexical=candidate.lexical,
     )

@@ -42,6 +42,18 @@ def plain_sentences(text: str, start: int, sentences: Sequence[Span]) -> list[st
     return [_plain_sentence(text, span.start - start, span.end - start) for span in sentences]
 
 
+def section_numbers(text: str, start: int, sentences: Sequence[Span]) -> list[int]:
+    """For each sentence how many headings stand before it in the passage's text."""
+    numbers: list[int] = []
+    number = position = 0
+    for span in sentences:
+        gap = text[position : span.start - start]
+        number += sum(line.lstrip().startswith("#") for line in gap.split("\n")[: -1 or None])
+        numbers.append(number)
+        position = span.end - start
+    return numbers
+
+
 def _plain_sentence(text: str, start: int, end: int) -> str:
     sentence = text[start:end]
     if "|" not in sentence or "\n" in sentence:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
 from rag.generation.base import GenerationEvent, Prompt, TextPiece, UsageReport
 from rag.language import detect_language
-from rag.plain import plain_sentences
+from rag.plain import plain_sentences, section_numbers
 from rag.prompt import estimate_tokens
 from rag.stemming import stems
 from rag.types import Hit, Retrieval
@@ -23,7 +23,6 @@ _MIN_HIT_SHARE: Final = 0.5  # of the best hit's relevance
 _OVERLAP_WEIGHT: Final = 0.35
 _HIT_WEIGHT: Final = 0.25
 _MIN_SHARE: Final = 0.8  # of the best sentence's score, for a further sentence
-_SCORED_PER_HIT: Final = 12
 
 _PIECE = re.compile(r"\S+\s*|\s+")
 _LEANING = re.compile(
@@ -51,8 +50,19 @@ _MAX_TOPICS: Final = 3
 class _Sentence:
     hit: int  # its place among the hits, from 0
     place: int  # its place in the passage
+    section: int  # how many headings stand before it in the passage
     text: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    hit: int
+    place: int
+    section: int
+    text: str
+    terms: frozenset[str]
+    cosine: float
 
 
 class OfflineGenerator:
@@ -110,7 +120,11 @@ def _choose(retrieval: Retrieval) -> list[_Sentence]:
         group = [item] if (item.hit, item.place) not in chosen else []
         if group and _LEANING.match(item.text):
             before = by_place.get((item.hit, item.place - 1))
-            if before is not None and (before.hit, before.place) not in chosen:
+            if (
+                before is not None
+                and before.section == item.section
+                and (before.hit, before.place) not in chosen
+            ):
                 group = [before, item]
         if item.text.endswith(":"):
             group += _following(item, by_place)
@@ -132,7 +146,7 @@ def _following(item: _Sentence, by_place: dict[tuple[int, int], _Sentence]) -> l
     following = []
     for step in range(1, MAX_SENTENCES):
         next_item = by_place.get((item.hit, item.place + step))
-        if next_item is None:
+        if next_item is None or next_item.section != item.section:
             break
         following.append(next_item)
     return following
@@ -141,44 +155,44 @@ def _following(item: _Sentence, by_place: dict[tuple[int, int], _Sentence]) -> l
 def _scored(retrieval: Retrieval) -> list[_Sentence]:
     """Each readable sentence of the better hits with its support: the cosine with the question,
     the share of the question's rarer words, and the relevance of its hit."""
-    question = Counter[str]()
-    texts: list[tuple[int, int, str, set[str], float, float]] = []
     least = retrieval.hits[0].score * _MIN_HIT_SHARE
-    for place, hit in enumerate(retrieval.hits[:_MAX_HITS]):
-        if hit.score < least:
-            continue
-        texts += _candidates(place, hit, retrieval)
-    language_terms = {
-        language: set(stems(retrieval.query, language))
-        for language in {_language(hit) for hit in retrieval.hits[:_MAX_HITS]}
-    }
-    for _, _, _, terms, _, _ in texts:
-        question.update(terms)
+    found = [
+        candidate
+        for place, hit in enumerate(retrieval.hits[:_MAX_HITS])
+        if hit.score >= least
+        for candidate in _candidates(place, hit, retrieval)
+    ]
+    frequency = Counter(term for candidate in found for term in candidate.terms)
     scored = []
-    for place, number, text, terms, cosine, relevance in texts:
-        wanted = language_terms[_language(retrieval.hits[place])]
-        weights = {term: math.log(1 + len(texts) / (1 + question[term])) for term in wanted}
+    for candidate in found:
+        wanted = set(stems(retrieval.query, _language(retrieval.hits[candidate.hit])))
+        weights = {term: math.log1p(len(found) / (1 + frequency[term])) for term in wanted}
         total = sum(weights.values()) or 1.0
-        overlap = sum(weights[term] for term in wanted & terms) / total
-        score = cosine + _OVERLAP_WEIGHT * overlap + _HIT_WEIGHT * relevance
-        scored.append(_Sentence(place, number, text, score))
+        overlap = sum(weights[term] for term in wanted & candidate.terms) / total
+        relevance = retrieval.hits[candidate.hit].score
+        score = candidate.cosine + _OVERLAP_WEIGHT * overlap + _HIT_WEIGHT * relevance
+        scored.append(
+            _Sentence(candidate.hit, candidate.place, candidate.section, candidate.text, score)
+        )
     return scored
 
 
-def _candidates(
-    place: int, hit: Hit, retrieval: Retrieval
-) -> list[tuple[int, int, str, set[str], float, float]]:
+def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
+    """The hit's sentences nearest to the question; those that say nothing alone are left out."""
     passage = hit.passage
     readable = plain_sentences(passage.text, passage.start, passage.sentences)
-    cosines: Sequence[float] = (
+    sections = section_numbers(passage.text, passage.start, passage.sentences)
+    cosines: list[float] = (
         (passage.sentence_vectors @ retrieval.query_vector).tolist()
         if len(passage.sentence_vectors) == len(readable)
         else [0.0] * len(readable)
     )
     language = _language(hit)
     return [
-        (place, number, text, set(stems(text, language)), cosine, hit.score)
-        for number, (text, cosine) in enumerate(zip(readable, cosines, strict=True))
+        _Candidate(place, number, section, text, frozenset(stems(text, language)), cosine)
+        for number, (section, text, cosine) in enumerate(
+            zip(sections, readable, cosines, strict=True)
+        )
         if _says_something(text)
     ]
 

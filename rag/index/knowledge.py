@@ -17,7 +17,7 @@ from rag.types import NO_FILTER, Filter, FloatMatrix
 
 # score = cosine + LEXICAL_WEIGHT * lexical. A sum of bounded parts keeps their absolute meaning
 # (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023).
-LEXICAL_WEIGHT: Final = 0.5
+LEXICAL_WEIGHT: Final = 0.75
 _POOL: Final = 30
 # Two passages that share this part of their terms say the same; only the better one is a hit.
 _DUPLICATE: Final = 0.9

@@ -71,13 +71,32 @@ def test_text_with_a_letter_gives_a_chunk(content: str) -> None:
 
 def test_each_section_is_a_chunk_under_its_path_of_headings() -> None:
     """A heading ends a chunk, and its text is in the path instead of in the chunk."""
-    content = "# Shop\nWelcome.\n\n## Returns\nThirty days.\n\n### Costs\nFree.\n\n## Mail\nFast.\n"
+    body = "word " * 19 + "end."
+    content = f"# Shop\n{body}\n\n## Returns\n{body}\n\n### Costs\n{body}\n\n## Mail\n{body}\n"
+    chunks = cut(content)
+    assert texts(content, chunks) == [body] * 4
+    assert [piece.headings for piece in chunks] == [
+        ("Shop",),
+        ("Shop", "Returns"),
+        ("Shop", "Returns", "Costs"),
+        ("Shop", "Mail"),
+    ]
+
+
+def test_small_sections_under_one_parent_are_joined() -> None:
+    """Neighbours that fit share a chunk under the parent's path, with their headings inside."""
+    content = (
+        "# Shop\n\n## Returns\nThirty days.\n\n## Costs\nFree.\n\n"
+        "# Work\n\n## Hours\nEight.\n\n### Breaks\nOne.\n"
+    )
     chunks = cut(content)
     assert [(piece.headings, content[piece.start : piece.end]) for piece in chunks] == [
-        (("Shop",), "Welcome."),
-        (("Shop", "Returns"), "Thirty days."),
-        (("Shop", "Returns", "Costs"), "Free."),
-        (("Shop", "Mail"), "Fast."),
+        (("Shop",), "## Returns\nThirty days.\n\n## Costs\nFree."),
+        (("Work", "Hours"), "Eight.\n\n### Breaks\nOne."),
+    ]
+    assert [content[span.start : span.end] for span in chunks[0].sentences] == [
+        "Thirty days.",
+        "Free.",
     ]
 
 
