@@ -27,17 +27,17 @@ export async function loadAll<Data, Variables extends PageVariables, Node>(
   try {
     const first = await firstValueFrom(list.pipe(filter(({ loading }) => !loading)));
     if (first.error) throw first.error;
-    let loaded = select(first.data as Data);
-    onPage?.(loaded.edges.map((edge) => edge.node));
+    let { edges, pageInfo } = select(first.data as Data);
     for (;;) {
-      const { hasNextPage, hasPreviousPage, startCursor, endCursor } = loaded.pageInfo;
-      const more = direction === "forward" ? hasNextPage : hasPreviousPage;
-      const cursor = direction === "forward" ? endCursor : startCursor;
-      if (!more || !cursor) return loaded.edges.map((edge) => edge.node);
-      const next = select((await list.fetchMore({ variables: page(cursor) })).data as Data);
-      onPage?.(next.edges.map((edge) => edge.node));
-      loaded = select(list.getCurrentResult().data as Data);
+      onPage?.(edges.map((edge) => edge.node));
+      const more = direction === "forward" ? pageInfo.hasNextPage : pageInfo.hasPreviousPage;
+      const cursor = direction === "forward" ? pageInfo.endCursor : pageInfo.startCursor;
+      if (!more || !cursor) break;
+      const next = await list.fetchMore({ variables: page(cursor) });
+      ({ edges, pageInfo } = select(next.data as Data));
     }
+    const joined = select(apollo.readQuery({ query, variables: page() }) as Data);
+    return joined.edges.map((edge) => edge.node);
   } finally {
     watching.unsubscribe();
   }
