@@ -20,11 +20,10 @@ from rag.errors import IndexFileError
 from rag.index.base import Ids
 from rag.types import FloatMatrix
 
-# The file: magic, length of the header (uint32, little-endian), SHA-256 of header and payload,
-# header (JSON), payload (FAISS' own serialisation).
+# The file: magic, length of the header (uint32, little-endian), SHA-256 of that length and of all
+# that follows, header (JSON), payload (FAISS' own serialisation).
 _MAGIC: Final = b"GQLINDX1"
 _PREFIX: Final = struct.Struct("<8sI32s")
-_MAX_HEADER: Final = 65_536
 
 
 class FaissFlatIndex:
@@ -118,7 +117,7 @@ class FaissFlatIndex:
                 "revision": revision,
             }
         ).encode()
-        digest = hashlib.sha256(header + payload).digest()
+        digest = _digest(len(header), header + payload)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
         try:
@@ -170,9 +169,13 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     if len(data) < _PREFIX.size or not data.startswith(_MAGIC):
         raise IndexFileError("the file is not an index of this program")
     _, length, digest = _PREFIX.unpack_from(data)
-    if hashlib.sha256(memoryview(data)[_PREFIX.size :]).digest() != digest:
+    if _digest(length, data[_PREFIX.size :]) != digest:
         raise IndexFileError("the index file is damaged: its checksum is wrong")
-    if length > _MAX_HEADER:
-        raise IndexFileError("the index file is damaged: its header is too long")
     header = json.loads(data[_PREFIX.size : _PREFIX.size + length])
     return header, data[_PREFIX.size + length :]
+
+
+def _digest(header_length: int, data: bytes) -> bytes:
+    digest = hashlib.sha256(struct.pack("<I", header_length))
+    digest.update(data)
+    return digest.digest()

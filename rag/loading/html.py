@@ -23,8 +23,14 @@ _BLOCK_TAGS: Final = (
 )
 _BLOCKS: Final = frozenset(_BLOCK_TAGS.split())
 _HEADINGS: Final = {f"h{level}": "#" * level for level in range(1, 7)}
-# Deeper documents than any person writes would only slow the walk down.
-_MAX_DEPTH: Final = 2_000
+# The parser takes quadratic time in the depth of the tree; no person's page comes near.
+_MAX_DEPTH: Final = 500
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_NEVER_NESTED_TAGS: Final = (
+    "area base br col embed hr img input link meta source track wbr "  # have no end
+    "p li dt dd td th tr tbody thead tfoot option optgroup rt rp"  # may leave it out
+)
+_NEVER_NESTED: Final = frozenset(_NEVER_NESTED_TAGS.split())
 _BLANKS = re.compile(r"[ \t\n\r\f\xa0]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -38,6 +44,8 @@ def load_html(text: str, stem: str) -> SourceDocument:
     Raises:
         LoadingError: the text cannot be parsed as HTML.
     """
+    if _depth(text) > _MAX_DEPTH:
+        raise LoadingError("the HTML is nested too deeply.")
     try:
         tree = LexborHTMLParser(text)
     except (ValueError, RuntimeError) as error:
@@ -59,6 +67,16 @@ def load_html(text: str, stem: str) -> SourceDocument:
     )
 
 
+def _depth(text: str) -> int:
+    """How deep the tags are nested, as far as can be seen without parsing."""
+    depth = deepest = 0
+    for closing, name in _TAG.findall(text):
+        if name.lower() not in _NEVER_NESTED:
+            depth = max(0, depth - 1) if closing else depth + 1
+            deepest = max(deepest, depth)
+    return deepest
+
+
 def _language(html: LexborNode | None) -> str | None:
     code = (html.attributes.get("lang") or "") if html is not None else ""
     code = code.strip().lower().replace("_", "-").split("-")[0]
@@ -67,12 +85,10 @@ def _language(html: LexborNode | None) -> str | None:
 
 def _inside_article(node: LexborNode) -> bool:
     parent = node.parent
-    depth = 0
-    while parent is not None and depth < _MAX_DEPTH:
+    while parent is not None:
         if parent.tag in ("article", "main"):
             return True
         parent = parent.parent
-        depth += 1
     return False
 
 
@@ -85,8 +101,6 @@ def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
             yield node, False
             continue
         yield node, True
-        if len(stack) > _MAX_DEPTH * 10:
-            raise LoadingError("the HTML is nested too deeply.")
         stack.append((node, True))
         stack.extend((child, False) for child in reversed(list(node.iter(include_text=True))))
 

@@ -63,11 +63,11 @@ def _split_front_matter(text: str) -> tuple[dict[str, object], str]:
         raise LoadingError(
             f"the front matter is not valid YAML{where}; put values that contain a colon in quotes."
         ) from error
-    if fields is None:
+    if fields is None and not source.strip():
         fields = {}
     if not isinstance(fields, dict):
         if not _KEY_LINE.match(source):
-            return {}, text  # prose between two horizontal rules
+            return {}, text  # text between two horizontal rules
         raise LoadingError('the front matter must consist of lines like "title: Returns".')
     return fields, text[closing.end() :]
 
