@@ -46,28 +46,31 @@ def build_message(mail: OutboxMail, sender: str) -> EmailMessage:
     Raises:
         DeliveryError: the recipient is not an address.
     """
-    name, address = parseaddr(sender)
+    name, sender_address = parseaddr(sender)
+    sender_user, sender_domain = _wire_address(sender_address)
+    user, domain = _wire_address(mail.to)
     message = EmailMessage()
-    message["From"] = Address(display_name=name, addr_spec=_wire_address(address))
-    message["To"] = Address(addr_spec=_wire_address(mail.to))
+    message["From"] = Address(name, sender_user, sender_domain)
+    message["To"] = Address("", user, domain)
     message["Subject"] = mail.subject
     message["Date"] = format_datetime(mail.created_at)
-    message["Message-ID"] = f"<{mail.id}@{_wire_address(address).rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{mail.id}@{sender_domain}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
     return message
 
 
-def _wire_address(address: str) -> str:
-    """The address with its domain in ASCII; the local part stays what it is."""
-    if address.endswith("@localhost"):  # the default sender
-        return address
+def _wire_address(address: str) -> tuple[str, str]:
+    """Local part and domain of an address, the domain in ASCII."""
+    local, _, domain = address.rpartition("@")
+    if local and domain == "localhost":  # the default sender
+        return local, domain
     try:
         valid = validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise DeliveryError(f"This is no email address: {error}", permanent=True) from None
-    return f"{valid.local_part}@{valid.ascii_domain}"
+    return valid.local_part, valid.ascii_domain
 
 
 class SmtpDelivery:

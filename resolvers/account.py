@@ -106,18 +106,16 @@ async def verify_email(context: Context, token: str) -> User:
     row = await _find_email_token(token, EmailPurpose.VERIFY)
     now = services.clock.now()
     if row is None or row.expires_at <= now or row.email != row.user.email:
-        raise InvalidToken("The link is invalid or has expired; ask for a new one.")
-    user = row.user
-    if user.email_verified_at is not None:
-        # Confirmed by this link or by another one to the same mailbox.
-        await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
-        return user
+        raise _unusable_link()
     async with services.store.transaction():
-        await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
-        await User.filter(id=user.id, email=row.email, email_verified_at__isnull=True).update(
-            email_verified_at=now
-        )
-    await user.refresh_from_db()
+        if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
+            await User.filter(
+                id=row.user_id, email=row.email, email_verified_at__isnull=True
+            ).update(email_verified_at=now)
+    user = await User.get_or_none(id=row.user_id, email=row.email)
+    if user is None or user.email_verified_at is None:
+        # The account or its address changed after the token was used, or just now.
+        raise _unusable_link()
     return user
 
 
@@ -306,6 +304,10 @@ def _tokens(services: Services, user: User, row: Login, refresh_token: str) -> A
         refresh_token=refresh_token,
         refresh_token_expires_at=row.expires_at,
     )
+
+
+def _unusable_link() -> InvalidToken:
+    return InvalidToken("The link is invalid or has expired; ask for a new one.")
 
 
 def _unusable_refresh_token() -> InvalidToken:

@@ -36,10 +36,14 @@ async def test_enqueue(mailer: Mailer, clock: RunningClock) -> None:
 @pytest.mark.anyio
 async def test_undone_with_the_transaction(mailer: Mailer, store: Store) -> None:
     """A mail of a transaction that is undone was never there."""
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with store.transaction():
             await mailer.enqueue("a@example.com", "Hello", "text", "html")
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     assert await OutboxMail.all().count() == 0
 
 

@@ -119,22 +119,20 @@ async def test_unknown_account_costs_a_hash() -> None:
     try:
         stored = await hasher.hash("kranich seven")
 
-        async def fastest(password_hash: str | None, password: str) -> float:
-            times = []
-            for _ in range(7):
-                began = time.perf_counter()
-                assert not await hasher.verify(password_hash, password)
-                times.append(time.perf_counter() - began)
-            return min(times)
-
-        known = await fastest(stored, "wrong password")
-        for password_hash, password in [
+        attempts: list[tuple[str | None, str]] = [
+            (stored, "wrong password"),
             (None, "wrong password"),
             (None, ""),
             (stored, "k" * 100_000),
             (stored, "\ud800" * 9),
-        ]:
-            assert 0.6 < await fastest(password_hash, password) / known < 1.7
+        ]
+        fastest = [1e9] * len(attempts)
+        for _ in range(10):  # in turn, so that what else the machine does meets all alike
+            for i, (password_hash, password) in enumerate(attempts):
+                began = time.perf_counter()
+                assert not await hasher.verify(password_hash, password)
+                fastest[i] = min(fastest[i], time.perf_counter() - began)
+        assert max(fastest) < 1.5 * min(fastest)
     finally:
         hasher.close()
 
@@ -164,7 +162,7 @@ async def test_the_event_loop_stays_free() -> None:
     """While hashes are made the loop goes on, and the pool makes no more than two at a time."""
     hasher = PasswordHasher(time_cost=4, memory_cost=32 * 1024, parallelism=1)
     try:
-        work = asyncio.gather(*(hasher.hash("kranich seven") for _ in range(8)))
+        work = asyncio.gather(*(hasher.hash("kranich seven") for _ in range(6)))
         turns = 0
         while not work.done():
             await asyncio.sleep(0.001)
@@ -197,7 +195,6 @@ def test_any_text(text: str) -> None:
     """Any text is accepted or refused as input; what is accepted can be encoded."""
     try:
         check_password(text, EMAIL)
-    except InvalidInput as error:
-        assert error.field == "password"
-    else:
-        assert text.encode()
+    except InvalidInput:
+        return
+    assert text.encode()
