@@ -104,7 +104,10 @@ export function createChatClient(url: string): ChatClient {
   return {
     apollo,
     login,
-    cutConnection: () => openSocket?.terminate(),
+    cutConnection: () => {
+      if (openSocket) openSocket.onmessage = null; // what is under way is lost, too
+      openSocket?.terminate();
+    },
     close: () => {
       void socket.dispose();
       apollo.stop();
