@@ -54,7 +54,7 @@ async def _opened_knowledge(settings: Settings) -> AsyncIterator[KnowledgeBase]:
 
 async def ingest(settings: Settings, folder: Path) -> int:
     """Index a folder; a running server sees the change within seconds."""
-    if not folder.is_dir():
+    if not await asyncio.to_thread(folder.is_dir):
         console.print(f"[red]Error:[/red] {folder} is not a folder.")
         return 2
     try:

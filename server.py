@@ -193,6 +193,7 @@ def serve(settings: Settings) -> int:
         access_log=False,
         ws_max_size=Limits().message_bytes,
         ws_max_queue=4,
+        ws_per_message_deflate=False,  # costs more time than it saves on short messages
         timeout_graceful_shutdown=10,
         server_header=False,
     )

@@ -71,12 +71,13 @@ class Settings(BaseSettings):
         3000,
         ge=500,
         le=200_000,
-        description="Token budget of a prompt: passages and earlier turns.",
+        description="Token budget of a prompt.",
     )
 
     generator: Literal["auto", "offline", "openai", "gemini", "gemini-legacy"] = Field(
         "auto",
-        description="Who writes the answers. auto: openai or gemini if its key is set, else offline.",
+        description="Who writes the answers. auto: openai or gemini if its key is set, "
+        "else offline.",
     )
     openai_api_key: SecretStr = Field(
         SecretStr(""), description="Key of OpenAI or a compatible API."
@@ -117,7 +118,7 @@ class Settings(BaseSettings):
         30.0,
         ge=0,
         le=3600,
-        description="Seconds that running replies may take to finish at a stop.",
+        description="Seconds that running replies may take at a stop.",
     )
 
     @field_validator("allowed_origins", mode="before")

@@ -69,17 +69,19 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
 async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
     """Load model and index, then bring the index in step with the folder.
 
-    Questions are let through as soon as there is something to search: at once if the index was
-    there, else after the folder has been indexed. It runs in the background, so failures are kept
-    for whoever asks, and logged.
+    Questions are let through at once if the folder was indexed to its end before, however much has
+    changed since; at the first start they wait for that end. It runs in the background, so failures
+    are kept for whoever asks, and logged.
     """
     knowledge.store.bind()
     knowledge.embedding.start()
     try:
-        if await knowledge.open():
+        await knowledge.open()
+        if await knowledge.was_synced():
             knowledge.announce_ready()
         await reembed_foreign(knowledge)
         await sync_folder(knowledge, folder)
+        await knowledge.note_synced()
         knowledge.announce_ready()
         await knowledge.save()
     except asyncio.CancelledError:

@@ -55,21 +55,21 @@ class ChatMessage(Row):
         "models.ChatMessage", related_name="children", on_delete=fields.CASCADE, null=True
     )
     parent_id: UUID | None
-    active: bool = fields.BooleanField(default=True)
-    role: MessageRole = fields.CharEnumField(MessageRole, max_length=10)
-    status: MessageStatus = fields.CharEnumField(MessageStatus, max_length=12)
+    active = fields.BooleanField(default=True)
+    role = fields.CharEnumField(MessageRole, max_length=10)
+    status = fields.CharEnumField(MessageStatus, max_length=12)
     content: str = fields.TextField()
     author: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
         "models.User", related_name="messages", on_delete=fields.SET_NULL, null=True
     )
     author_id: UUID | None
-    client_key: str | None = fields.CharField(max_length=200, null=True)
+    client_key = fields.CharField(max_length=200, null=True)
     search_filter: dict[str, Any] | None = fields.JSONField(null=True)
-    grounded: bool | None = fields.BooleanField(null=True)
-    failure: str | None = fields.CharField(max_length=500, null=True)
-    rating: Rating | None = fields.CharEnumField(Rating, max_length=4, null=True)
-    provider: str | None = fields.CharField(max_length=40, null=True)
-    model: str | None = fields.CharField(max_length=200, null=True)
+    grounded = fields.BooleanField(null=True)
+    failure = fields.CharField(max_length=500, null=True)
+    rating = fields.CharEnumField(Rating, max_length=4, null=True)
+    provider = fields.CharField(max_length=40, null=True)
+    model = fields.CharField(max_length=200, null=True)
     prompt_tokens: int | None = fields.IntField(null=True)
     completion_tokens: int | None = fields.IntField(null=True)
     first_token_ms: int | None = fields.IntField(null=True)

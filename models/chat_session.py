@@ -13,14 +13,14 @@ from models.user import User
 
 
 class ChatSession(Row):
-    """A conversation. `updated_at` is its last activity: lists sort by it, retention counts from it."""
+    """A conversation. `updated_at` is its last activity: lists and retention go by it."""
 
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "models.User", related_name="sessions", on_delete=fields.CASCADE
     )
     owner_id: UUID
-    title: str = fields.CharField(max_length=200)
-    archived: bool = fields.BooleanField(default=False)
+    title = fields.CharField(max_length=200)
+    archived = fields.BooleanField(default=False)
     updated_at: datetime = fields.DatetimeField()
 
     class Meta:

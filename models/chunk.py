@@ -32,7 +32,7 @@ class Chunk(Model):
     sentence_spans: list[int] = fields.JSONField()
     vector: bytes = fields.BinaryField()
     sentence_vectors: bytes = fields.BinaryField()
-    embedding_model: str = fields.CharField(max_length=200)
+    embedding_model = fields.CharField(max_length=200)
 
     class Meta:
         table = "chunk"

@@ -28,7 +28,7 @@ class Citation(Model):
         "models.Document", related_name="citations", on_delete=fields.SET_NULL, null=True
     )
     document_id: UUID | None
-    title: str = fields.CharField(max_length=300)
+    title = fields.CharField(max_length=300)
     quote: str = fields.TextField()
     start_offset: int = fields.IntField()
     end_offset: int = fields.IntField()

@@ -26,18 +26,16 @@ class Document(Row):
     logs of old replies name it; it is found by no query of the API but that one.
     """
 
-    title: str = fields.CharField(max_length=300)
-    type: str = fields.CharField(max_length=60)
-    category: str = fields.CharField(max_length=60)
-    language: str | None = fields.CharField(max_length=10, null=True)
-    source: str | None = fields.CharField(max_length=1000, null=True)
-    folder_path: str | None = fields.CharField(max_length=1000, null=True, unique=True)
+    title = fields.CharField(max_length=300)
+    type = fields.CharField(max_length=60)
+    category = fields.CharField(max_length=60)
+    language = fields.CharField(max_length=10, null=True)
+    source = fields.CharField(max_length=1000, null=True)
+    folder_path = fields.CharField(max_length=1000, null=True, unique=True)
     content: str = fields.TextField()
-    content_hash: str = fields.CharField(max_length=64)
-    status: DocumentStatus = fields.CharEnumField(
-        DocumentStatus, max_length=10, default=DocumentStatus.PENDING
-    )
-    failure: str | None = fields.CharField(max_length=500, null=True)
+    content_hash = fields.CharField(max_length=64)
+    status = fields.CharEnumField(DocumentStatus, max_length=10, default=DocumentStatus.PENDING)
+    failure = fields.CharField(max_length=500, null=True)
     version: int = fields.IntField(default=1)
     chunk_count: int = fields.IntField(default=0)
     updated_at: datetime = fields.DatetimeField(auto_now=True)

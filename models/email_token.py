@@ -24,9 +24,9 @@ class EmailToken(Row):
         "models.User", related_name="email_tokens", on_delete=fields.CASCADE
     )
     user_id: UUID
-    purpose: EmailPurpose = fields.CharEnumField(EmailPurpose, max_length=10)
-    email: str = fields.CharField(max_length=320)
-    token_hash: str = fields.CharField(max_length=64, unique=True)
+    purpose = fields.CharEnumField(EmailPurpose, max_length=10)
+    email = fields.CharField(max_length=320)
+    token_hash = fields.CharField(max_length=64, unique=True)
     expires_at: datetime = fields.DatetimeField(db_index=True)
     used_at: datetime | None = fields.DatetimeField(null=True)
 

@@ -7,10 +7,14 @@ from tortoise.models import Model
 
 
 class KnowledgeState(Model):
-    """One row, named "default". `revision` grows in the transaction of every change of the chunks, so an index
-    file that carries it is either exactly the database or stale."""
+    """Marks, by name.
 
-    name: str = fields.CharField(primary_key=True, max_length=20)
+    `revision` of the row "default" grows in the transaction of every change of the chunks, so an
+    index file that carries it is either exactly the database or stale. A row "folder-synced" is
+    there once the folder was indexed to its end for the first time.
+    """
+
+    name = fields.CharField(primary_key=True, max_length=20)
     revision: int = fields.BigIntField(default=0)
 
     class Meta:

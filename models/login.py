@@ -25,8 +25,8 @@ class Login(Row):
     last_used_at: datetime = fields.DatetimeField()
     expires_at: datetime = fields.DatetimeField(db_index=True)
     revoked_at: datetime | None = fields.DatetimeField(null=True)
-    user_agent: str = fields.CharField(max_length=300, default="")
-    address: str = fields.CharField(max_length=45, default="")
+    user_agent = fields.CharField(max_length=300, default="")
+    address = fields.CharField(max_length=45, default="")
 
     class Meta:
         table = "login"
@@ -40,7 +40,7 @@ class RefreshToken(Row):
         "models.Login", related_name="refresh_tokens", on_delete=fields.CASCADE
     )
     login_id: UUID
-    token_hash: str = fields.CharField(max_length=64, unique=True)
+    token_hash = fields.CharField(max_length=64, unique=True)
     expires_at: datetime = fields.DatetimeField()
     used_at: datetime | None = fields.DatetimeField(null=True)
 

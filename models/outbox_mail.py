@@ -19,15 +19,15 @@ class OutboxMail(Row):
     token, is blanked.
     """
 
-    to: str = fields.CharField(max_length=320)
-    subject: str = fields.CharField(max_length=200)
+    to = fields.CharField(max_length=320)
+    subject = fields.CharField(max_length=200)
     text: str = fields.TextField()
     html: str = fields.TextField()
     attempts: int = fields.IntField(default=0)
     next_attempt_at: datetime | None = fields.DatetimeField(null=True)
     sent_at: datetime | None = fields.DatetimeField(null=True)
     failed_at: datetime | None = fields.DatetimeField(null=True)
-    last_error: str | None = fields.CharField(max_length=300, null=True)
+    last_error = fields.CharField(max_length=300, null=True)
 
     class Meta:
         table = "outbox_mail"

@@ -32,7 +32,7 @@ class ReplyEvent(Model):
     )
     reply_id: UUID
     seq: int = fields.IntField()
-    kind: EventKind = fields.IntEnumField(EventKind)
+    kind = fields.IntEnumField(EventKind)
     text: str | None = fields.TextField(null=True)
     data: list[dict[str, Any]] | None = fields.JSONField(null=True)
 

@@ -130,7 +130,7 @@ class Store:
     def connection(self) -> BaseDBAsyncClient:
         return self._context.db()
 
-    def transaction(self) -> TransactionContext[Any]:
+    def transaction(self) -> TransactionContext:
         """Everything inside becomes visible together, or not at all."""
         return in_transaction("default")
 

@@ -17,12 +17,12 @@ class Role(StrEnum):
 
 
 class User(Row):
-    """A person with an account. `email` is stored in the normal form that logins are looked up by."""
+    """A person with an account. `email` is in the normal form that logins are looked up by."""
 
-    email: str = fields.CharField(max_length=320, unique=True)
-    display_name: str = fields.CharField(max_length=100)
-    role: Role = fields.CharEnumField(Role, default=Role.USER, max_length=10)
-    password_hash: str = fields.CharField(max_length=200)
+    email = fields.CharField(max_length=320, unique=True)
+    display_name = fields.CharField(max_length=100)
+    role = fields.CharEnumField(Role, default=Role.USER, max_length=10)
+    password_hash = fields.CharField(max_length=200)
     email_verified_at: datetime | None = fields.DatetimeField(null=True)
     updated_at: datetime = fields.DatetimeField(auto_now=True)
 

@@ -34,7 +34,7 @@ not come from the documents. State nothing about this company.
 - Answer in the language of the question, briefly and plainly."""
 
 _FENCE = re.compile(r"<(?=\s*/?\s*source)", re.IGNORECASE)
-_ATTRIBUTE: Final = str.maketrans({'"': "'", "<": "&lt;", ">": "&gt;"})
+_ATTRIBUTE: Final = str.maketrans({'"': "'", "<": "&lt;"})
 _MARKER = re.compile(r" ?\[\d+\]")
 
 

@@ -259,13 +259,7 @@ class TextDelta(ReplyEvent):
 
 @strawberry.type(description="Always last; reply.status tells which end it was.")
 class ReplyEnded(ReplyEvent):
-    row_id: strawberry.Private[UUID]
-
-    @strawberry.field(description="The reply as it ended.")
-    async def reply(self, info: Info) -> ChatMessage:
-        row = await info.context.loaders.messages.load(self.row_id)
-        assert row is not None, "a reply is there while it is followed"
-        return ChatMessage.from_row(row)
+    reply: ChatMessage = strawberry.field(description="The reply as it ended.")
 
 
 @strawberry.input(description="A question.")
@@ -439,9 +433,9 @@ class ChatSubscription:
     async def chat(self, info: Info, input: MessageInput) -> AsyncGenerator[ReplyEvent, None]:
         accepted = await chat.send_message(info.context.app, _question(input))
         events = info.context.app.services.replies.follow(accepted.reply.id)
-        async with aclosing(events):
-            async for event in events:
-                yield _event(event, accepted.reply)
+        async with aclosing(_reply_events(info, events, accepted.reply)) as stream:
+            async for event in stream:
+                yield event
 
     @strawberry.subscription(
         description="The events of a reply after a seq: history first, then live, without gap or "
@@ -460,9 +454,9 @@ class ChatSubscription:
         key = require_row_id("ChatMessage", id, "id")
         row = await chat.require_reply(info.context.app, key)
         events = await chat.follow_reply(info.context.app, key, after or 0)
-        async with aclosing(events):
-            async for event in events:
-                yield _event(event, row)
+        async with aclosing(_reply_events(info, events, row)) as stream:
+            async for event in stream:
+                yield event
 
 
 def _question(value: SendMessageInput) -> Question:
@@ -490,19 +484,27 @@ def _payload(accepted: Accepted) -> SendMessagePayload:
     )
 
 
-def _event(event: Event, reply: MessageRow) -> ReplyEvent:
+async def _reply_events(
+    info: Info, events: AsyncGenerator[Event, None], reply: MessageRow
+) -> AsyncGenerator[ReplyEvent, None]:
+    """The events as GraphQL types. The stream of a reply that is deleted just ends."""
     reply_id = global_id("ChatMessage", reply.id)
-    match event:
-        case Started():
-            return ReplyStarted(seq=event.seq, reply_id=reply_id, reply=reply)
-        case Sources():
-            return SourcesFound(
-                seq=event.seq, reply_id=reply_id, hits=[_hit(hit) for hit in event.hits]
-            )
-        case Delta():
-            return TextDelta(seq=event.seq, reply_id=reply_id, text=event.text)
-        case Ended():
-            return ReplyEnded(seq=event.seq, reply_id=reply_id, row_id=reply.id)
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case Started():
+                    yield ReplyStarted(seq=event.seq, reply_id=reply_id, reply=reply)
+                case Sources():
+                    hits = [_hit(hit) for hit in event.hits]
+                    yield SourcesFound(seq=event.seq, reply_id=reply_id, hits=hits)
+                case Delta():
+                    yield TextDelta(seq=event.seq, reply_id=reply_id, text=event.text)
+                case Ended():
+                    row = await info.context.loaders.messages.load(reply.id)
+                    if row is None:
+                        return
+                    ended = ChatMessage.from_row(row)
+                    yield ReplyEnded(seq=event.seq, reply_id=reply_id, reply=ended)
 
 
 def _hit(hit: StoredHit) -> SearchHit:

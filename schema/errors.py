@@ -120,7 +120,8 @@ def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
         )
         code = "INTERNAL_SERVER_ERROR"
         formatted["message"] = (
-            f"Something went wrong on our side. Quote the request id {request_id} when you report it."
+            "Something went wrong on our side. "
+            f"Quote the request id {request_id} when you report it."
         )
         extensions = {}
     if isinstance(error.original_error, errors.RateLimited):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import strawberry
+from graphql import GraphQLError
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
+from strawberry.types import ExecutionContext
 
 from resolvers import chat
 from resolvers.knowledge import search
@@ -25,6 +27,7 @@ from schema.chat import (
 from schema.context import Info
 from schema.knowledge import Document, KnowledgeQuery
 from schema.node import Node, parse_global_id
+from transport.documents import DocumentCache
 
 
 @strawberry.type
@@ -67,9 +70,18 @@ for root, description in (
     root.__strawberry_definition__.description = description  # type: ignore[attr-defined]
 
 
+class _Schema(strawberry.Schema):
+    """Strawberry's schema without its own logging: `format_error` is the one place for that."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        return
+
+
 def build_schema() -> strawberry.Schema:
-    """The executable schema."""
-    return strawberry.Schema(
+    """The executable schema. Parsed and validated documents are kept, the least used one goes."""
+    return _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -83,5 +95,6 @@ def build_schema() -> strawberry.Schema:
             ChatMessage,
             Document,
         ],
+        extensions=[DocumentCache().extension],
         config=StrawberryConfig(),
     )

@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 ('name', fields.CharField(primary_key=True, unique=True, db_index=True, max_length=20)),
                 ('revision', fields.BigIntField(default=0)),
             ],
-            options={'table': 'knowledge_state', 'app': 'models', 'pk_attr': 'name', 'table_description': 'One row, named "default". `revision` grows in the transaction of every change of the chunks, so an index'},
+            options={'table': 'knowledge_state', 'app': 'models', 'pk_attr': 'name', 'table_description': 'Marks, by name.'},
             bases=['Model'],
         ),
         ops.CreateModel(
@@ -96,7 +96,7 @@ class Migration(migrations.Migration):
                 ('email_verified_at', fields.DatetimeField(null=True, auto_now=False, auto_now_add=False)),
                 ('updated_at', fields.DatetimeField(auto_now=True, auto_now_add=False)),
             ],
-            options={'table': 'user_account', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A person with an account. `email` is stored in the normal form that logins are looked up by.'},
+            options={'table': 'user_account', 'app': 'models', 'pk_attr': 'id', 'table_description': 'A person with an account. `email` is in the normal form that logins are looked up by.'},
             bases=['Row'],
         ),
         ops.CreateModel(
@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
                 ('archived', fields.BooleanField(default=False)),
                 ('updated_at', fields.DatetimeField(auto_now=False, auto_now_add=False)),
             ],
-            options={'table': 'chat_session', 'app': 'models', 'indexes': [Index(fields=['owner_id', 'archived', 'updated_at', 'id']), Index(fields=['updated_at'])], 'pk_attr': 'id', 'table_description': 'A conversation. `updated_at` is its last activity: lists sort by it, retention counts from it.'},
+            options={'table': 'chat_session', 'app': 'models', 'indexes': [Index(fields=['owner_id', 'archived', 'updated_at', 'id']), Index(fields=['updated_at'])], 'pk_attr': 'id', 'table_description': 'A conversation. `updated_at` is its last activity: lists and retention go by it.'},
             bases=['Row'],
         ),
         ops.CreateModel(

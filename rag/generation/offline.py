@@ -14,7 +14,7 @@ from rag.language import detect_language
 from rag.plain import plain_sentences, section_numbers
 from rag.prompt import estimate_tokens
 from rag.stemming import stems
-from rag.types import Hit, Retrieval
+from rag.types import Hit, Passage, Retrieval
 
 MAX_SENTENCES: Final = 4
 # Sentences from hits after this one are rarely about the question.
@@ -193,7 +193,7 @@ def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
         for number, (section, text, cosine) in enumerate(
             zip(sections, readable, cosines, strict=True)
         )
-        if _says_something(text)
+        if _says_something(text, passage, number)
     ]
 
 
@@ -201,11 +201,16 @@ def _language(hit: Hit) -> str:
     return hit.passage.language or "en"
 
 
-def _says_something(text: str) -> bool:
-    """Not a table's head, a caption or a word on its own."""
-    if len(text) < 3:
+def _says_something(text: str, passage: Passage, number: int) -> bool:
+    """Not a table's head, nor a caption or word on its own, unless it is an item of a list."""
+    if not text:
         return False
-    return not (len(text.split()) < 4 and text[-1].isalpha() and ":" not in text)
+    if text[-1] in ".!?:" or len(text.split()) >= 4:
+        return True
+    start = passage.sentences[number].start - passage.start
+    line_start = passage.text.rfind("\n", 0, start) + 1
+    marked = bool(passage.text[line_start:start].strip())  # a bullet or number stands before it
+    return marked or passage.text[start : start + 1] == "|"
 
 
 def _ended(text: str) -> str:

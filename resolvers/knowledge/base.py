@@ -228,7 +228,7 @@ class KnowledgeBase:
         known = await Document.exists(id=document.id)
         async with self._writing:
             async with self.store.transaction():
-                old_ids = await Chunk.filter(document_id=document.id).values_list("id", flat=True)
+                old_ids = await _chunk_ids(document)
                 document.title = source.title
                 document.type = source.type
                 document.category = source.category
@@ -250,7 +250,7 @@ class KnowledgeBase:
             self.index.apply(
                 _entries(document, prepared, new_ids),
                 _vectors(prepared, self.embedding.identity.dimension),
-                list(old_ids),
+                old_ids,
             )
         return document
 
@@ -264,12 +264,7 @@ class KnowledgeBase:
         for row in rows:
             row.document_id = document.id
         await Chunk.bulk_create(rows, batch_size=200)
-        ids = (
-            await Chunk.filter(document_id=document.id)
-            .order_by("position")
-            .values_list("id", flat=True)
-        )
-        return [int(chunk_id) for chunk_id in ids]
+        return await _chunk_ids(document)
 
     async def remove(self, document: Document) -> None:
         """Delete a document: its passages and text go, a tombstone stays for old replies' logs."""
@@ -306,6 +301,13 @@ class KnowledgeBase:
         for listener in list(self.listeners):
             listener(self.progress)
 
+    async def was_synced(self) -> bool:
+        """Whether the folder has once been indexed to its end: what is there can be relied on."""
+        return await KnowledgeState.exists(name="folder-synced")
+
+    async def note_synced(self) -> None:
+        await KnowledgeState.get_or_create(name="folder-synced")
+
     async def _revision(self) -> int:
         state = await KnowledgeState.get_or_none(name="default")
         return state.revision if state is not None else 0
@@ -320,6 +322,11 @@ class KnowledgeBase:
         """Note an own change; if others came between, `catch_up` still has to look."""
         if revision == self._seen_revision + 1:
             self._seen_revision = revision
+
+
+async def _chunk_ids(document: Document) -> list[int]:
+    rows = await Chunk.filter(document_id=document.id).order_by("position").only("id")
+    return [row.id for row in rows]
 
 
 def sha256(data: bytes) -> str:

@@ -39,7 +39,7 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
     A file that cannot be read as a document becomes a FAILED document that says why; an earlier
     version of it stays searchable. A folder that does not exist changes nothing.
     """
-    if not folder.is_dir():
+    if not await asyncio.to_thread(folder.is_dir):
         log.warning("KB_DIR %s is not a folder; the knowledge base stays as it is", folder)
         return FolderSync(0, 0, 0, 0)
     files = {

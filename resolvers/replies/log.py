@@ -26,6 +26,8 @@ log = logging.getLogger("groundql.replies")
 TICK = 0.02
 # Up to this many replies are "few": each of their tokens is committed and shown at once.
 FEW = 4
+# More pieces than this in one commit are merged all the same.
+MAX_PIECES = 100
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
 
 
@@ -119,9 +121,10 @@ class LogWriter:
     ) -> list[tuple[RunningReply, list[Event], bool]]:
         rows: list[ReplyEvent] = []
         written: list[tuple[RunningReply, list[Event], bool]] = []
+        merge = len(batch) > FEW
         async with self._store.transaction():
             for running, pending in batch:
-                events = _events(running, pending)
+                events = _events(running, pending, merge=merge)
                 written.append((running, events, pending.ending is not None))
                 if pending.ending is not None:
                     await self._finish(running, events, pending.ending)
@@ -205,15 +208,22 @@ async def finish_reply(
     await ChatSession.filter(id=session_id).update(updated_at=now)
 
 
-def _events(running: RunningReply, pending: Pending) -> list[Event]:
-    """Number what is queued: sources, then the merged delta, then the end."""
+def _events(running: RunningReply, pending: Pending, *, merge: bool) -> list[Event]:
+    """Number what is queued: sources, then the text, then the end.
+
+    While few replies run, readers get the pieces as the generator made them. Under load all that
+    waits becomes one delta.
+    """
     seq = running.next_seq
     events: list[Event] = []
     if pending.sources is not None:
         events.append(Sources(seq, pending.sources))
         seq += 1
-    if pending.text:
-        events.append(Delta(seq, "".join(pending.text)))
+    pieces = pending.text
+    if pieces and (merge or len(pieces) > MAX_PIECES):
+        pieces = ["".join(pieces)]
+    for piece in pieces:
+        events.append(Delta(seq, piece))
         seq += 1
     if pending.ending is not None:
         events.append(Ended(seq))

@@ -64,6 +64,7 @@ class RunningReply:
         self.started_at = time.perf_counter()
         self.first_delta_committed_at: float | None = None
         self._changed: set[asyncio.Future[None]] = set()
+        self._pending_characters = 0
         self._room = asyncio.Event()
         self._room.set()
 
@@ -77,9 +78,10 @@ class RunningReply:
         return len(self.committed) + 1
 
     def add_text(self, text: str) -> None:
-        """Queue text; what is queued before the next commit becomes one delta."""
+        """Queue a piece of text for the next commit."""
         self.pending.text.append(text)
-        if sum(map(len, self.pending.text)) > MAX_PENDING_CHARACTERS:
+        self._pending_characters += len(text)
+        if self._pending_characters > MAX_PENDING_CHARACTERS:
             self._room.clear()
 
     async def wait_for_room(self) -> None:
@@ -98,6 +100,7 @@ class RunningReply:
 
     def take_pending(self) -> Pending:
         taken, self.pending = self.pending, Pending()
+        self._pending_characters = 0
         self._room.set()
         return taken
 
@@ -108,6 +111,9 @@ class RunningReply:
             text=taken.text + self.pending.text,
             ending=taken.ending or self.pending.ending,
         )
+        self._pending_characters = sum(map(len, self.pending.text))
+        if self._pending_characters > MAX_PENDING_CHARACTERS:
+            self._room.clear()
 
     def publish(self, events: list[Event], *, closed: bool) -> None:
         """Show committed events to the readers."""
@@ -126,7 +132,7 @@ class RunningReply:
             await self._wait_for_change()
 
     async def read(self, after: int) -> AsyncGenerator[Event, None]:
-        """The events after seq `after`: committed ones at once, later ones as they are committed."""
+        """The events after seq `after`: committed ones at once, later ones as they come."""
         position = max(after, 0)
         while True:
             while position < len(self.committed):

@@ -152,7 +152,8 @@ class ReplyService:
         if running is not None:
             await running.wait_closed()
             return
-        while await ChatMessage.filter(id=reply_id, status__in=RUNNING).exists():
+        # Another process runs it: there is no event here to wait for.
+        while await ChatMessage.filter(id=reply_id, status__in=RUNNING).exists():  # noqa: ASYNC110
             await asyncio.sleep(POLL)
 
     async def stop(self, reply_id: UUID) -> None:

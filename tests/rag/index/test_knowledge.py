@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from rag.embedding.fake import FakeEmbedder
+from rag.errors import IndexFileError
+from rag.index.faiss_flat import FaissFlatIndex
+from rag.index.knowledge import IndexEntry, KnowledgeIndex
+from rag.lexical import Bm25Index
+from rag.types import Filter, FloatMatrix
+
+EMBEDDER = FakeEmbedder()
+TEXTS = (
+    "Boots may be returned within thirty days.",
+    "The espresso machine is descaled every month.",
+    "Parcels to Austria take two days.",
+    "The office opens at eight in the morning.",
+)
+
+
+def entry(number: int, text: str, *, document: str | None = None) -> IndexEntry:
+    return IndexEntry(
+        chunk_id=number,
+        document_id=document or f"d{number}",
+        title=f"Title {number}",
+        type="policy" if number % 2 else "faq",
+        category="c",
+        language="en" if number < 4 else None,
+        headings=("Head",),
+        text=text,
+    )
+
+
+def embedded(*texts: str) -> FloatMatrix:
+    return EMBEDDER.embed(texts)
+
+
+@pytest.fixture
+def index() -> KnowledgeIndex:
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    index.add([entry(number, text) for number, text in enumerate(TEXTS, start=1)], embedded(*TEXTS))
+    return index
+
+
+def search(index: KnowledgeIndex, text: str, k: int = 9, filter: Filter = Filter()) -> list[int]:  # noqa: B008
+    return [item.chunk_id for item in index.search(text, embedded(text)[0], k, filter)]
+
+
+def test_candidates_carry_both_scores(index: KnowledgeIndex) -> None:
+    """The best passage comes first, with its cosine, lexical score and coverage."""
+    query = "descaling the espresso machine"
+    best, *rest = index.search(query, embedded(query)[0], 3)
+    assert best.chunk_id == 2
+    assert best.cosine == pytest.approx(float(embedded(TEXTS[1])[0] @ embedded(query)[0]), abs=1e-5)
+    assert 0 < best.lexical < 1
+    assert best.coverage == pytest.approx(1.0)
+    assert best.fused == pytest.approx(best.cosine + 0.75 * best.lexical, abs=1e-5)
+    assert [item.fused for item in rest] == sorted((item.fused for item in rest), reverse=True)
+    assert len(rest) == 2
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (Filter(types=("faq",)), {2, 4}),
+        (Filter(languages=("en",)), {1, 2, 3}),
+        (Filter(types=("faq",), languages=("en", "de")), {2}),
+        (Filter(document_ids=("d1", "d4", "d9")), {1, 4}),
+        (Filter(document_ids=()), set()),
+        (Filter(categories=("other",)), set()),
+    ],
+)
+def test_filters_apply_inside_the_search(
+    index: KnowledgeIndex, filter: Filter, expected: set[int]
+) -> None:
+    """A filter never costs a hit: others than the nearest are found instead."""
+    assert set(search(index, "espresso machine", filter=filter)) == expected
+
+
+def test_near_duplicates_are_left_out(index: KnowledgeIndex) -> None:
+    """A copy of a passage does not take the place of another."""
+    copy = replace(entry(2, TEXTS[1]), chunk_id=9, document_id="copy")
+    index.add([copy], embedded(TEXTS[1]))
+    found = search(index, "espresso machine descaled", k=2)
+    assert found[0] == 2
+    assert 9 not in found
+    assert len(found) == 2
+
+
+def test_changes_are_seen(index: KnowledgeIndex) -> None:
+    """Documents go with all their passages; an id that is added again is replaced."""
+    index.add([entry(5, "Skis rent by the day.", document="d1")], embedded("Skis rent by the day."))
+    assert search(index, "rent skis", k=1) == [5]
+    index.remove_documents(["d1", "unknown"])
+    assert len(index) == len(index.dense) == 3
+    assert index.document_ids() == {"d2", "d3", "d4"}
+    assert 1 not in search(index, "boots returned")
+    index.apply([entry(2, "Tents are dried.")], embedded("Tents are dried."), [3, 77])
+    assert search(index, "tents dried", k=1) == [2]
+    assert len(index) == 2
+    assert index.is_stale is False
+    index.remove_documents(["d2", "d4"])
+    assert index.is_stale
+    index.refresh()
+    assert not index.is_stale
+    assert search(index, "tents") == []
+
+
+def test_a_refused_change_changes_nothing(index: KnowledgeIndex) -> None:
+    """Vectors that do not fit leave both parts as they were."""
+    with pytest.raises(ValueError, match="shape"):
+        index.apply([entry(5, "New")], embedded("a", "b"), [1])
+    assert len(index) == len(index.dense) == 4
+    assert search(index, "boots returned", k=1) == [1]
+
+
+def test_properties_are_restored_for_loaded_vectors(index: KnowledgeIndex) -> None:
+    """With vectors from a file the entries alone make the index whole; others are refused."""
+    entries = [entry(number, text) for number, text in enumerate(TEXTS, start=1)]
+    again = KnowledgeIndex(index.dense, Bm25Index())
+    again.restore(entries)
+    assert search(again, "espresso machine") == search(index, "espresso machine")
+    for wrong in (entries[:3], [*entries[:3], entry(9, "Other")]):
+        with pytest.raises(IndexFileError, match="other passages"):
+            KnowledgeIndex(index.dense, Bm25Index()).restore(wrong)
+    empty = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    empty.restore([])
+    assert search(empty, "anything") == []
+
+
+def test_readers_see_a_change_as_a_whole(index: KnowledgeIndex) -> None:
+    """While passages are replaced by others, each search finds one set or the other."""
+    texts = [f"colour {word}" for word in ("red", "green", "blue")]
+    vectors = embedded(*texts)
+    seen: list[frozenset[int]] = []
+    index.apply([entry(10 + n, text) for n, text in enumerate(texts)], vectors, [1, 2, 3, 4])
+
+    def write() -> None:
+        for step in range(30):
+            old, new = (10, 20) if step % 2 == 0 else (20, 10)
+            entries = [entry(new + n, text) for n, text in enumerate(texts)]
+            index.apply(entries, vectors, range(old, old + 3))
+
+    def read() -> None:
+        for _ in range(60):
+            seen.append(frozenset(search(index, "colour")))
+
+    threads = [threading.Thread(target=target) for target in (write, read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) <= {frozenset({10, 11, 12}), frozenset({20, 21, 22})}
+
+
+def test_an_empty_index_finds_nothing() -> None:
+    """Searching before anything is indexed is fine."""
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    assert search(index, "boots") == []
+    index.add([], np.zeros((0, 64), dtype=np.float32))
+    assert len(index) == 0

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from rag.embedding.base import Embedder
+from rag.embedding.fake import FakeEmbedder
+from rag.embedding.service import EmbeddingService
+from rag.ingest import passage_text, prepare
+from rag.loading import load_file
+from rag.types import FloatMatrix, SourceDocument
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_passages_and_sentences_are_embedded_in_context() -> None:
+    """A passage stands under title and headings, a sentence under the title."""
+    embedding = EmbeddingService(FakeEmbedder)
+    embedding.start()
+    document = load_file(
+        "a.md", b"# Tents\n\nDry them. **Never** wash.\n\n## Poles\n\n" + b"word " * 300
+    )
+    done: list[tuple[int, int]] = []
+    prepared = await prepare(
+        document, embedding=embedding, progress=lambda *step: done.append(step)
+    )
+    await embedding.close()
+    first = prepared[0]
+    assert first.text == document.content[first.chunk.start : first.chunk.end]
+    fake = FakeEmbedder()
+    np.testing.assert_array_equal(
+        first.vector, fake.embed([passage_text("Tents", ("Tents",), first.text)])[0]
+    )
+    np.testing.assert_array_equal(
+        first.sentence_vectors, fake.embed(["Tents: Dry them.", "Tents: Never wash."])
+    )
+    total = len(prepared) + sum(len(piece.chunk.sentences) for piece in prepared)
+    assert done[-1] == (total, total)
+
+
+@pytest.mark.parametrize("title", ["T", "Very long title " * 60])
+async def test_passage_and_prefix_fit_the_model(embedder: Embedder, title: str) -> None:
+    """No text is longer than the model sees, however long title and headings are."""
+    seen: list[int] = []
+
+    class Recorder(FakeEmbedder):
+        """Counts as the real model does and records the length of what it embeds."""
+
+        def count_tokens(self, text: str) -> int:
+            return embedder.count_tokens(text)
+
+        def embed(self, texts: Sequence[str]) -> FloatMatrix:
+            seen.extend(embedder.count_tokens(text) for text in texts)
+            return super().embed(texts)
+
+    embedding = EmbeddingService(lambda: Recorder(max_tokens=embedder.max_tokens))
+    embedding.start()
+    headings = "".join(f"{'#' * level} {'Abschnitt ' * 15}\n" for level in range(1, 6))
+    document = SourceDocument(title, headings + "Donaudampfschifffahrt und Größe. " * 200)
+    prepared = await prepare(document, embedding=embedding)
+    await embedding.close()
+    assert len(prepared) > 2
+    assert max(seen) <= embedder.max_tokens
