@@ -13,7 +13,7 @@ from rag.embedding.base import Embedder
 from rag.embedding.service import EmbeddingService
 from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
-from rag.generation.factory import Endpoint, create_generator
+from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase
@@ -55,7 +55,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         store=store,
         clock=parts.clock,
         embedding=embedding,
-        create_generator=parts.generator or (lambda: _create_generator(settings)),
+        create_generator=lambda: _create_generator(settings, parts),
         index_path=settings.data_dir / "index" / "chunks.faiss",
         load_index=load_index,
         new_index=new_index,
@@ -100,7 +100,10 @@ def _load_embedder(settings: Settings) -> Embedder:
     return SentenceTransformersEmbedder.load(settings.embedding_model)
 
 
-def _create_generator(settings: Settings) -> Generator:
+async def _create_generator(settings: Settings, parts: Parts) -> Generator:
+    """The generator; its SDK is imported in a thread, its client belongs to the event loop."""
+    if parts.generator is not None:
+        return parts.generator()
     openai = gemini = None
     openai_key = settings.openai_api_key.get_secret_value()
     if openai_key or settings.openai_base_url:
@@ -116,6 +119,10 @@ def _create_generator(settings: Settings) -> Generator:
             model=settings.gemini_model,
             base_url=settings.gemini_base_url or None,
         )
+    await asyncio.to_thread(
+        import_sdk,
+        choose(settings.generator, has_openai_key=bool(openai), has_gemini_key=bool(gemini)),
+    )
     return create_generator(
         settings.generator,
         openai=openai,

@@ -45,7 +45,10 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
         StoreError: for a URL of another kind.
     """
     scheme = urlsplit(database_url).scheme
+    # Tortoise keeps prepared statements by the connection's name, for all databases of a process:
+    # the two dialects need two names.
     if scheme == "sqlite":
+        name = "sqlite"
         path = database_url.removeprefix("sqlite://")
         connection: Any = {
             "engine": "tortoise.backends.sqlite",
@@ -60,6 +63,7 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
             },
         }
     elif scheme in ("postgres", "postgresql", "asyncpg"):
+        name = "postgres"
         url = "asyncpg" + database_url.removeprefix(scheme)
         connection = expand_db_url(url)
     else:
@@ -68,11 +72,11 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
             f"not with {scheme or 'something without a scheme'}."
         )
     return {
-        "connections": {"default": connection},
+        "connections": {name: connection},
         "apps": {
             "models": {
                 "models": MODEL_MODULES,
-                "default_connection": "default",
+                "default_connection": name,
                 "migrations": "models.migrations",
             }
         },
@@ -132,7 +136,7 @@ class Store:
 
     def transaction(self) -> TransactionContext:
         """Everything inside becomes visible together, or not at all."""
-        return in_transaction("default")
+        return in_transaction(self._context.default_connection)
 
     async def migrate(self) -> list[str]:
         """Bring the tables up to date; returns the names of the migrations that were applied."""

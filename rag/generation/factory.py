@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +46,15 @@ def choose(kind: str = "auto", *, has_openai_key: bool, has_gemini_key: bool) ->
     raise RagError(
         f"There is no generator {kind!r}; choose auto, offline, openai, gemini or gemini-legacy."
     )
+
+
+def import_sdk(kind: Kind) -> None:
+    """Import what `create_generator` needs for this kind: seconds of work, fit for a thread.
+
+    A package that is missing is left for `create_generator` to report.
+    """
+    with contextlib.suppress(ImportError):
+        importlib.import_module(f"rag.generation.{kind.replace('-', '_')}")
 
 
 def create_generator(

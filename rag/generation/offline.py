@@ -21,8 +21,8 @@ MAX_SENTENCES: Final = 4
 _MAX_HITS: Final = 4
 _MIN_HIT_SHARE: Final = 0.5  # of the best hit's relevance
 _OVERLAP_WEIGHT: Final = 0.35
-_HIT_WEIGHT: Final = 0.25
-_MIN_SHARE: Final = 0.8  # of the best sentence's score, for a further sentence
+_HIT_WEIGHT: Final = 0.5
+_MIN_SHARE: Final = 0.9  # of the best sentence's score, for a further sentence
 
 _PIECE = re.compile(r"\S+\s*|\s+")
 _LEANING = re.compile(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,14 @@ class KnowledgeBase:
         store: Store,
         clock: Clock,
         embedding: EmbeddingService,
-        create_generator: Callable[[], Generator],
+        create_generator: Callable[[], Awaitable[Generator]],
         index_path: Path,
         load_index: Callable[[Path, int], KnowledgeIndex],
         new_index: Callable[[], KnowledgeIndex],
         pipeline_options: dict[str, Any] | None = None,
     ) -> None:
-        """`create_generator`, `new_index` and `load_index` import heavy libraries: they run in a
-        thread, the last two once the embedding model is loaded."""
+        """`new_index` and `load_index` import heavy libraries: they run in a thread, once the
+        embedding model is loaded."""
         self.store = store
         self.clock = clock
         self.embedding = embedding
@@ -150,7 +150,7 @@ class KnowledgeBase:
             EmbeddingError: the model cannot be loaded.
             RagError: the generator cannot be made.
         """
-        self.generator = await asyncio.to_thread(self._create_generator)
+        self.generator = await self._create_generator()
         await self.embedding.ready()
         revision = await self._revision()
         try:

@@ -117,9 +117,11 @@ class Server:
     def status(self, path: str) -> int | None:
         """The status of a page; None if the server does not listen yet."""
         try:
-            return httpx.get(f"{self.url}{path}", timeout=10).status_code
+            response = httpx.get(f"{self.url}{path}", timeout=10)
         except httpx.TransportError:
             return None
+        assert '"status":"failed"' not in response.text, self.output  # /readyz has given up
+        return response.status_code
 
     def wait_until(self, path: str, status: int = 200, seconds: float = START_SECONDS) -> float:
         """Wait until a page answers with this status; gives the seconds that it took."""

@@ -58,7 +58,7 @@ async def test_a_newcomer_gets_a_streamed_cited_answer_and_finds_it_again(
             payload
             async for payload in app.subscribe(
                 CHAT,
-                {"i": {"content": "And who pays for the parcel?", "sessionId": session_id}},
+                {"i": {"content": "And what does the return shipping cost?", "sessionId": session_id}},
                 token,
             )
         ]
@@ -66,7 +66,7 @@ async def test_a_newcomer_gets_a_streamed_cited_answer_and_finds_it_again(
         events = [payload["data"]["chat"] for payload in payloads]
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
         assert events[0]["__typename"] == "ReplyStarted"
-        assert events[0]["message"]["content"] == "And who pays for the parcel?"
+        assert events[0]["message"]["content"] == "And what does the return shipping cost?"
         assert events[1]["__typename"] == "SourcesFound"
         assert events[-1]["__typename"] == "ReplyEnded"
         deltas = [event["text"] for event in events if event["__typename"] == "TextDelta"]
