@@ -105,9 +105,11 @@ class Bm25Index:
         return LexicalScores(ids, scores, coverage)
 
     def similarity(self, first: int, second: int) -> float:
-        one, other = self._sets.get(first, frozenset()), self._sets.get(second, frozenset())
-        union = len(one | other)
-        return len(one & other) / union if union else 0.0
+        one, other = self._sets.get(first), self._sets.get(second)
+        if not one or not other:
+            return 0.0
+        shared = len(one & other)
+        return shared / (len(one) + len(other) - shared)
 
     def _mass(self, terms: Sequence[str]) -> float:
         unknown = _idf(len(self._ids), 0)

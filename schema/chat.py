@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 
 from models.chat_message import ChatMessage as MessageRow
 from models.chat_message import MessageRole, MessageStatus, Rating
@@ -18,9 +19,11 @@ from models.citation import Citation as CitationRow
 from resolvers import chat
 from resolvers.replies.events import Delta, Ended, Event, Sources, Started, StoredHit
 from resolvers.replies.start import Accepted, Question
+from schema.absent import given
 from schema.account import User
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
+from schema.enums import describe_enum
 from schema.errors import InvalidInput, NotFound, RateLimited, answers_problems
 from schema.knowledge import Document, DocumentFilter, SearchHit, to_filter
 from schema.node import Node, global_id, require_row_id, row_id
@@ -32,19 +35,33 @@ class ParticipantRole(StrEnum):
     READER = "READER"
 
 
-strawberry.enum(
+describe_enum(
     ParticipantRole,
-    description="What a participant may do: an owner everything, a writer read and ask, "
-    "a reader read.",
+    "What a participant of a session may do.",
+    {
+        "OWNER": "Everything, also deleting it.",
+        "WRITER": "Read and ask.",
+        "READER": "Read.",
+    },
 )
-strawberry.enum(MessageRole, name="MessageRole", description="Who a message is from.")
-strawberry.enum(
+describe_enum(
+    MessageRole,
+    "Who a message is from.",
+    {"USER": "A person: a question.", "ASSISTANT": "The server: a reply."},
+)
+describe_enum(
     MessageStatus,
-    name="MessageStatus",
-    description="PENDING: no text yet. STREAMING: text is coming. COMPLETE: finished. STOPPED: "
-    "ended by stopReply. INTERRUPTED: ended by a restart of the server. FAILED: ended by an error.",
+    "How far a message is. Questions are COMPLETE.",
+    {
+        "PENDING": "There is no text yet.",
+        "STREAMING": "The text is being generated.",
+        "COMPLETE": "Finished.",
+        "STOPPED": "Ended by stopReply; what was generated is there.",
+        "INTERRUPTED": "Ended by a restart of the server; what was generated is there.",
+        "FAILED": "Ended by an error; what was generated is there.",
+    },
 )
-strawberry.enum(Rating, name="Rating", description="How a reply was rated.")
+describe_enum(Rating, "How a reply was rated.", {"UP": "It helped.", "DOWN": "It did not help."})
 
 
 @strawberry.type(description="A person in a session.")
@@ -73,10 +90,10 @@ class ChatSession(Node):
     @strawberry.field(description="The messages of the active branch, oldest first.")
     async def messages(
         self,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
     ) -> Connection[ChatMessage]:
         page = await chat.list_messages(self.row, page_request(first, after, last, before))
         return connection(page, ChatMessage.from_row)
@@ -265,20 +282,20 @@ class ReplyEnded(ReplyEvent):
 @strawberry.input(description="A question.")
 class SendMessageInput:
     session_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The session; absent: a new one."
+        default=UNSET, description="The session; absent: a new one."
     )
     content: str = strawberry.field(description="The text, 1 to 8,000 characters, kept unchanged.")
     parent_id: strawberry.ID | None = strawberry.field(
-        default=None,
+        default=UNSET,
         description="The reply to go on from; absent: the end of the session's active branch.",
     )
     client_key: str | None = strawberry.field(
-        default=None,
+        default=UNSET,
         description="Makes sending safe to repeat, at most 200 characters: the same key sent again "
         "gives the same message and reply, never a second one.",
     )
     filter: DocumentFilter | None = strawberry.field(
-        default=None, description="Answer only from some documents."
+        default=UNSET, description="Answer only from some documents."
     )
 
 
@@ -326,17 +343,17 @@ class ChatQuery:
     async def sessions(
         self,
         info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
         archived: Annotated[
             bool | None,
             strawberry.argument(description="Only archived ones, or only others; null: both."),
-        ] = None,
+        ] = UNSET,
     ) -> Connection[ChatSession]:
         page = await chat.list_sessions(
-            info.context.app, page_request(first, after, last, before), archived=archived
+            info.context.app, page_request(first, after, last, before), archived=given(archived)
         )
         return connection(page, ChatSession.from_row)
 
@@ -360,9 +377,9 @@ class ChatMutation:
         title: Annotated[
             str | None,
             strawberry.argument(description="At most 200 characters; absent: a general one."),
-        ] = None,
+        ] = UNSET,
     ) -> SessionResult:
-        return ChatSession.from_row(await chat.create_session(info.context.app, title))
+        return ChatSession.from_row(await chat.create_session(info.context.app, given(title)))
 
     @strawberry.mutation(description="Give a session another title. Needs a login.")
     @answers_problems
@@ -382,12 +399,12 @@ class ChatMutation:
         info: Info,
         id: SessionId,
         archived: Annotated[
-            bool, strawberry.argument(description="False takes it out again.")
+            bool | None, strawberry.argument(description="False takes it out again.")
         ] = True,
     ) -> SessionResult:
         key = row_id("ChatSession", id)
         return ChatSession.from_row(
-            await chat.archive_session(info.context.app, key, archived=archived)
+            await chat.archive_session(info.context.app, key, archived=archived is not False)
         )
 
     @strawberry.mutation(
@@ -463,10 +480,10 @@ def _question(value: SendMessageInput) -> Question:
     """The input with row ids. An id of nothing becomes one that no row has: it is not found."""
     return Question(
         content=value.content,
-        session_id=_known_or_missing("ChatSession", value.session_id),
-        parent_id=_known_or_missing("ChatMessage", value.parent_id),
-        client_key=value.client_key,
-        filter=to_filter(value.filter),
+        session_id=_known_or_missing("ChatSession", given(value.session_id)),
+        parent_id=_known_or_missing("ChatMessage", given(value.parent_id)),
+        client_key=given(value.client_key),
+        filter=to_filter(given(value.filter)),
     )
 
 

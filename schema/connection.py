@@ -8,6 +8,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 import strawberry
 
 from resolvers.paging import Page, PageRequest
+from schema.absent import given
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,7 +56,9 @@ def page_request(
     first: int | None, after: str | None, last: int | None, before: str | None
 ) -> PageRequest:
     """The pagination arguments as the use cases take them."""
-    return PageRequest(first=first, after=after, last=last, before=before)
+    return PageRequest(
+        first=given(first), after=given(after), last=given(last), before=given(before)
+    )
 
 
 def connection(page: Page[R], node: Callable[[R], T]) -> Connection[T]:

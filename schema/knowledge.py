@@ -7,23 +7,27 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 
 from models.document import Document as DocumentRow
 from models.document import DocumentStatus
 from rag.types import Filter, Hit
 from resolvers.knowledge import search
+from schema.absent import given
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
+from schema.enums import describe_enum
 from schema.node import Node, global_id, row_id
 
-DOCUMENT_STATUS = {
-    "PENDING": "Waits to be indexed.",
-    "PROCESSING": "Is being indexed.",
-    "READY": "Can be found.",
-    "FAILED": "Could not be indexed; failure says why.",
-}
-strawberry.enum(
-    DocumentStatus, name="DocumentStatus", description="Where a document stands in the indexing."
+describe_enum(
+    DocumentStatus,
+    "Where a document stands in the indexing.",
+    {
+        "PENDING": "Waits to be indexed.",
+        "PROCESSING": "Is being indexed.",
+        "READY": "Can be found.",
+        "FAILED": "Could not be indexed; failure says why.",
+    },
 )
 
 
@@ -75,16 +79,16 @@ class Document(Node):
 )
 class DocumentFilter:
     types: list[str] | None = strawberry.field(
-        default=None, description="Only documents of these types."
+        default=UNSET, description="Only documents of these types."
     )
     categories: list[str] | None = strawberry.field(
-        default=None, description="Only documents of these categories."
+        default=UNSET, description="Only documents of these categories."
     )
     languages: list[str] | None = strawberry.field(
-        default=None, description="Only documents in these languages (ISO 639-1)."
+        default=UNSET, description="Only documents in these languages (ISO 639-1)."
     )
     document_ids: list[strawberry.ID] | None = strawberry.field(
-        default=None, description="Only these documents."
+        default=UNSET, description="Only these documents."
     )
 
 
@@ -92,11 +96,11 @@ def to_filter(value: DocumentFilter | None) -> Filter:
     """The filter as the retrieval takes it; an id of nothing matches nothing."""
     if value is None:
         return Filter()
-    ids = [row_id("Document", one) for one in value.document_ids or ()]
+    ids = [row_id("Document", one) for one in given(value.document_ids) or ()]
     return Filter(
-        types=tuple(value.types or ()),
-        categories=tuple(value.categories or ()),
-        languages=tuple(value.languages or ()),
+        types=tuple(given(value.types) or ()),
+        categories=tuple(given(value.categories) or ()),
+        languages=tuple(given(value.languages) or ()),
         document_ids=tuple(str(one) for one in ids if one is not None) if ids else None,
     )
 
@@ -139,16 +143,16 @@ class KnowledgeQuery:
     async def documents(
         self,
         info: Info,
-        first: First = None,
-        after: After = None,
-        last: Last = None,
-        before: Before = None,
+        first: First = UNSET,
+        after: After = UNSET,
+        last: Last = UNSET,
+        before: Before = UNSET,
         filter: Annotated[
             DocumentFilter | None, strawberry.argument(description="Only some documents.")
-        ] = None,
+        ] = UNSET,
     ) -> Connection[Document]:
         page = await search.list_documents(
-            info.context.app, page_request(first, after, last, before), to_filter(filter)
+            info.context.app, page_request(first, after, last, before), to_filter(given(filter))
         )
         return connection(page, Document.from_row)
 
@@ -164,12 +168,15 @@ class KnowledgeQuery:
         first: Annotated[
             int | None,
             strawberry.argument(description="How many at most, 1 to 50; 10 if nothing is said."),
-        ] = None,
+        ] = UNSET,
         filter: Annotated[
             DocumentFilter | None, strawberry.argument(description="Only in some documents.")
-        ] = None,
+        ] = UNSET,
     ) -> list[SearchHit]:
         hits = await search.search_knowledge(
-            info.context.app, query, first=10 if first is None else first, filter=to_filter(filter)
+            info.context.app,
+            query,
+            first=10 if first is None or first is UNSET else first,
+            filter=to_filter(given(filter)),
         )
         return [SearchHit.from_hit(hit) for hit in hits]

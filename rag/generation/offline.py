@@ -163,14 +163,20 @@ def _scored(retrieval: Retrieval) -> list[_Sentence]:
         for candidate in _candidates(place, hit, retrieval)
     ]
     frequency = Counter(term for candidate in found for term in candidate.terms)
+    weights: dict[str, dict[str, float]] = {}
     scored = []
     for candidate in found:
-        wanted = set(stems(retrieval.query, _language(retrieval.hits[candidate.hit])))
-        weights = {term: math.log1p(len(found) / (1 + frequency[term])) for term in wanted}
-        total = sum(weights.values()) or 1.0
-        overlap = sum(weights[term] for term in wanted & candidate.terms) / total
-        relevance = retrieval.hits[candidate.hit].score
-        score = candidate.cosine + _OVERLAP_WEIGHT * overlap + _HIT_WEIGHT * relevance
+        hit = retrieval.hits[candidate.hit]
+        language = _language(hit)
+        if language not in weights:
+            weights[language] = {
+                term: math.log1p(len(found) / (1 + frequency[term]))
+                for term in stems(retrieval.query, language)
+            }
+        wanted = weights[language]
+        total = sum(wanted.values()) or 1.0
+        overlap = sum(wanted[term] for term in candidate.terms & wanted.keys()) / total
+        score = candidate.cosine + _OVERLAP_WEIGHT * overlap + _HIT_WEIGHT * hit.score
         scored.append(
             _Sentence(candidate.hit, candidate.place, candidate.section, candidate.text, score)
         )

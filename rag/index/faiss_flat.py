@@ -88,6 +88,9 @@ class FaissFlatIndex:
         Equal cosines come in the order of their ids.
         """
         query = np.ascontiguousarray(vector, dtype=np.float32).reshape(1, -1)
+        # One query runs on one thread anyway; waking the others costs milliseconds on a busy
+        # machine. The setting belongs to the calling thread.
+        faiss.omp_set_num_threads(1)
         with self._lock:
             k = min(k, len(self._ids) if allowed is None else len(allowed))
             if k <= 0 or not self._ids:

@@ -128,10 +128,13 @@ class KnowledgeIndex:
             if not self._entries or (allowed is not None and not len(allowed)):
                 return []
             pool = max(_POOL, 3 * k)
-            near, _ = self.dense.search(query_vector, pool, allowed=allowed)
+            ids, cosines = self.dense.search(query_vector, pool, allowed=allowed)
             matching = self._lexical.search(query_text, pool, allowed=allowed)
-            union = np.union1d(near, matching)
-            ids, cosines = self.dense.search(query_vector, len(union), allowed=union)
+            others = np.setdiff1d(matching, ids)
+            if len(others):
+                others, their_cosines = self.dense.search(query_vector, len(others), allowed=others)
+                ids = np.concatenate([ids, others])
+                cosines = np.concatenate([cosines, their_cosines])
             lexical = self._lexical.score(query_text, ids)
             fused = cosines + LEXICAL_WEIGHT * lexical.scores
             order = np.lexsort((ids, -fused))

@@ -25,7 +25,6 @@ ARGUMENTS = (
     "--disable-sync",
 )
 RESULT = "document.querySelector('.result-window .CodeMirror').CodeMirror.getValue()"
-VARIABLES = "document.querySelectorAll('.graphiql-editor-tool .CodeMirror')[0].CodeMirror"
 # With this variable set to 1, the walk also takes the screenshot that the README shows.
 SCREENSHOT = os.environ.get("GROUNDQL_SCREENSHOT") == "1"
 
@@ -37,6 +36,13 @@ class Tab:
     page: Any
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+
+    def open_graphiql(self, server: Server) -> None:
+        """Open GraphiQL and wait until its editors, which load one by one, are there."""
+        self.page.goto(f"{server.url}/graphiql/", wait_until="networkidle")
+        self.page.get_by_role("tab", name="Register", exact=True).wait_for()
+        for editor in (".graphiql-query-editor", ".graphiql-editor-tool", ".result-window"):
+            self.page.locator(f"{editor} .CodeMirror").first.wait_for(state="attached")
 
     def open(self, name: str) -> None:
         """Change to one of GraphiQL's prepared tabs."""
@@ -61,9 +67,6 @@ class Tab:
             }}"""
         )
         return json.loads(self.page.evaluate(RESULT))["data"][field]
-
-    def set_variables(self, **variables: Any) -> None:
-        self.page.evaluate(f"{VARIABLES}.setValue({json.dumps(json.dumps(variables))})")
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +112,7 @@ def origins(requests: list[str]) -> set[str]:
 def test_the_walk_of_a_newcomer(tab: Tab, server: Server) -> None:
     """Register, log in, ask, stream and history, with the prepared tabs just as they are."""
     page = tab.page
-    page.goto(f"{server.url}/graphiql/")
-    page.get_by_role("tab", name="Register").wait_for()
+    tab.open_graphiql(server)
     bar = page.locator(".account-bar")
     assert "Not signed in" in bar.inner_text()
 
@@ -164,7 +166,7 @@ def test_the_walk_of_a_newcomer(tab: Tab, server: Server) -> None:
 
 def test_the_documentation_is_there(tab: Tab, server: Server) -> None:
     """The schema's descriptions are read from the server and shown."""
-    tab.page.goto(f"{server.url}/graphiql/")
+    tab.open_graphiql(server)
     tab.page.get_by_role("button", name="Show Documentation Explorer").click()
     tab.page.get_by_text("Streams, over graphql-transport-ws").or_(
         tab.page.get_by_role("link", name="Subscription")

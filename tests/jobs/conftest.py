@@ -111,10 +111,14 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+async def server_tls(
+    anyio_backend: str, certificate: tuple[Path, Path]
+) -> AsyncIterator[ssl.SSLContext]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    return context
+    yield context
+    # The client says goodbye in TLS after the test; the loop must not end before.
+    await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -131,7 +135,7 @@ class RememberingController(Controller):
         self.sessions: list[SMTP] = []
 
     def factory(self) -> SMTP:
-        session = super().factory()
+        session: SMTP = super().factory()  # type: ignore[no-untyped-call]
         self.sessions.append(session)
         return session
 
@@ -158,7 +162,8 @@ def start_smtp(mailbox: Mailbox) -> Iterator[StartServer]:
         # stop() leaves connections open, which would be a warning; aiosmtpd itself forgets those
         # whose TLS handshake failed.
         for session in controller.sessions:
-            if transport := session._original_transport or session.transport:
+            transport: Any = session._original_transport or session.transport
+            if transport is not None:
                 controller.loop.call_soon_threadsafe(transport.abort)
         for _ in range(200):
             if not _connections(controller.server):

@@ -127,7 +127,6 @@ async def test_certificates_are_checked(
     assert not error.permanent
     assert "certificate" in str(error).lower()
     assert mailbox.received == []
-    await asyncio.sleep(0.05)  # the loop closes the connection in one of its next turns
 
 
 async def test_wrong_password(
