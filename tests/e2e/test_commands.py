@@ -114,7 +114,7 @@ def test_ingest_indexes_a_folder(ingested: Ingested, tmp_path: Path) -> None:
     """`ingest` says how many documents it indexed; a folder that is not there is an error."""
     assert ingested.result.returncode == 0, ingested.result.stderr
     assert ingested.result.stdout == ""
-    assert ingested.result.stderr.endswith("6 indexed, 0 unchanged, 0 removed, 0 failed\n")
+    assert ingested.result.stderr.endswith("3 indexed, 0 unchanged, 0 removed, 0 failed\n")
     missing = run_command("ingest", "nowhere", folder=tmp_path, timeout=30)
     assert (missing.returncode, missing.stderr) == (2, "Error: nowhere is not a folder.\n")
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from tests.e2e.conftest import ROOT, Server, find_link, read_mail, require_tool
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -33,7 +32,7 @@ SCREENSHOT = os.environ.get("GROUNDQL_SCREENSHOT") == "1"
 class Tab:
     """A browser's tab, with everything that it loaded and complained about."""
 
-    page: Any
+    page: Page
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
@@ -69,16 +68,16 @@ class Tab:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser() -> Iterator[Browser]:
     chromium = require_tool("chromium", "install Chromium, such as with apt-get install chromium")
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         yield running
         running.close()
 
 
 @pytest.fixture
-def tab(browser: Any) -> Iterator[Tab]:
+def tab(browser: Browser) -> Iterator[Tab]:
     """A fresh tab; in the end it must have had no errors, and nothing blocked by the policy."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, device_scale_factor=1)
     context.add_init_script(
@@ -91,12 +90,12 @@ def tab(browser: Any) -> Iterator[Tab]:
     page.on("request", lambda request: found.requests.append(request.url))
     page.on("websocket", lambda socket: found.requests.append(socket.url))
     page.on("pageerror", lambda error: found.complaints.append(f"error: {error}"))
-    page.on(
-        "console",
-        lambda message: found.complaints.append(f"{message.type}: {message.text}")
-        if message.type in ("error", "warning")
-        else None,
-    )
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            found.complaints.append(f"{message.type}: {message.text}")
+
+    page.on("console", hear)
     yield found
     context.close()
     assert found.complaints == []
@@ -139,15 +138,15 @@ def test_the_walk_of_a_newcomer(tab: Tab, server: Server) -> None:
     assert reply["citations"][0]["title"] == "Returning goods"
     assert "within 30 days of delivery" in reply["citations"][0]["quote"]
 
+    if SCREENSHOT:
+        page.screenshot(path=ROOT / "docs" / "images" / "graphiql.png")
+
     tab.open("Stream")
     tab.execute()
     ended = tab.wait_for("chat", "value.__typename === 'ReplyEnded'")
     assert ended["reply"]["status"] == "COMPLETE"
     assert ended["reply"]["citations"][0]["title"] == "Returning goods"
     assert ended["seq"] >= 4  # started, sources, text, ended
-    if SCREENSHOT:
-        page.screenshot(path=ROOT / "docs" / "images" / "graphiql.png")
-
     tab.open("History")
     history = tab.run("sessions")
     titles = [edge["node"]["title"] for edge in history["edges"]]

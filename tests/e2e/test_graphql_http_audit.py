@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import Server
 from tests.transport.app import build_app, serve
 
 FOLDER = Path(__file__).parent / "graphql_http_audit"
@@ -52,3 +53,9 @@ async def test_every_check_of_the_audit_is_ok() -> None:
     """The transport follows GraphQL over HTTP to the letter, notices and warnings included."""
     async with serve(build_app().endpoint) as address:
         await assert_audit_passes(f"http://{address}/graphql")
+
+
+@pytest.mark.anyio
+async def test_the_whole_application_passes_the_audit(server: Server) -> None:
+    """What the application adds to the transport leaves the audit at 61 of 61."""
+    await assert_audit_passes(f"{server.url}/graphql")

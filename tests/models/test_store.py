@@ -1,0 +1,156 @@
+"""The store on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tortoise.exceptions import IntegrityError
+
+from models.base import new_id
+from models.chat_message import ChatMessage, MessageRole, MessageStatus
+from models.chat_session import ChatSession
+from models.store import Store, StoreError, tortoise_config
+from models.user import User
+from tests.postgres import PostgresServer
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(
+    anyio_backend: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Store]:
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.create()
+    else:
+        url = f"sqlite://{tmp_path / 'folder' / 'test.db'}"
+    store = Store(url)
+    await store.open()
+    await store.migrate()
+    yield store
+    await store.close()
+
+
+async def make_user(email: str = "a@example.com") -> User:
+    return await User.create(email=email, display_name="A", password_hash="x")
+
+
+async def test_migrations_are_made_and_applied_once(store: Store) -> None:
+    """A second start applies nothing, and the models hold nothing that no migration makes."""
+    assert await store.migrate() == []
+    assert await store.unmade_migrations() == []
+
+
+async def test_ids_sort_by_time(store: Store) -> None:
+    """Ten thousand ids made in a row sort in that order, as text and in the database."""
+    ids = [new_id() for _ in range(10_000)]
+    assert sorted(ids) == ids
+    assert sorted(map(str, ids)) == list(map(str, ids))
+    users = [await make_user(f"{n}@example.com") for n in range(20)]
+    found = await User.all().order_by("id")
+    assert [user.id for user in found] == [user.id for user in users]
+
+
+async def test_a_transaction_is_seen_whole_or_not_at_all(store: Store) -> None:
+    """What a failed transaction wrote is not there afterwards."""
+    with pytest.raises(RuntimeError):
+        async with store.transaction():
+            await make_user()
+            raise RuntimeError
+    assert await User.all().count() == 0
+
+
+async def test_concurrent_transactions_do_not_mix(store: Store) -> None:
+    """Of twenty transactions at once, every second one fails and leaves nothing."""
+
+    async def write(number: int) -> None:
+        async with store.transaction():
+            await make_user(f"{number}@example.com")
+            await asyncio.sleep(0)
+            if number % 2:
+                raise ValueError
+
+    await asyncio.gather(*(write(number) for number in range(20)), return_exceptions=True)
+    emails = await User.all().order_by("id").values_list("email", flat=True)
+    assert sorted(emails) == sorted(f"{number}@example.com" for number in range(0, 20, 2))
+
+
+async def test_one_message_per_author_and_client_key(store: Store) -> None:
+    """The database itself refuses a second message with the same key; no key is no restriction."""
+    user = await make_user()
+    session = await ChatSession.create(owner_id=user.id, title="t", updated_at=NOW)
+
+    async def add(key: str | None) -> ChatMessage:
+        return await ChatMessage.create(
+            session_id=session.id,
+            role=MessageRole.USER,
+            status=MessageStatus.COMPLETE,
+            content="x",
+            author_id=user.id,
+            client_key=key,
+        )
+
+    await add("k")
+    await add(None)
+    await add(None)
+    with pytest.raises(IntegrityError):
+        await add("k")
+
+
+async def test_deleting_a_person_deletes_their_sessions(store: Store) -> None:
+    """Foreign keys are enforced, on SQLite too."""
+    user = await make_user()
+    await ChatSession.create(owner_id=user.id, title="t", updated_at=NOW)
+    await user.delete()
+    assert await ChatSession.all().count() == 0
+    with pytest.raises(IntegrityError):
+        await ChatSession.create(owner_id=new_id(), title="t", updated_at=NOW)
+
+
+async def test_text_comes_back_unchanged(store: Store) -> None:
+    """Any text but NUL and lone surrogates is stored as it is."""
+    user = await make_user()
+    text = "e\u0301 é \u202e 🎉 '\"; -- \\ %s $1 ?\r\n\t"
+    session = await ChatSession.create(owner_id=user.id, title=text, updated_at=NOW)
+    assert (await ChatSession.get(id=session.id)).title == text
+
+
+async def test_sqlite_is_configured_to_lose_nothing(tmp_path: Path) -> None:
+    """WAL, full synchronisation, foreign keys and a busy time-out are in force."""
+    store = Store(f"sqlite://{tmp_path / 'test.db'}")
+    await store.open()
+    try:
+        values = {}
+        for pragma in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout"):
+            row = (await store.connection.execute_query_dict(f"PRAGMA {pragma}"))[0]
+            values[pragma] = next(iter(row.values()))
+    finally:
+        await store.close()
+    assert values == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 10_000,
+    }
+
+
+async def test_a_database_that_is_away_is_told_in_a_sentence() -> None:
+    """The refusal names the variable and holds no password."""
+    store = Store("postgres://user:secret@127.0.0.1:1/name")
+    with pytest.raises(StoreError) as refused:
+        await store.open()
+    assert "DATABASE_URL" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_other_databases_are_refused() -> None:
+    """Only SQLite and PostgreSQL are supported."""
+    with pytest.raises(StoreError, match="sqlite:// or postgres://"):
+        tortoise_config("mysql://host/name")

@@ -1,0 +1,205 @@
+"""Keeping the index in step with KB_DIR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.chunk import Chunk
+from models.document import Document, DocumentStatus
+from models.knowledge_state import KnowledgeState
+from models.store import Store
+from rag.embedding.fake import FakeEmbedder
+from resolvers.knowledge.base import KnowledgeBase, NotReady
+from resolvers.knowledge.folder import FolderSync, sync_folder
+from tests.application import test_settings, write_documents
+from wiring import Parts, create_knowledge, prepare_knowledge
+
+pytestmark = pytest.mark.anyio
+
+
+class CountingEmbedder(FakeEmbedder):
+    """Counts the texts that were embedded."""
+
+    @property
+    def embedded(self) -> int:
+        return sum(self.batches)
+
+
+class World:
+    """A store, a folder and an embedder; knowledge bases come and go."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder = write_documents(folder / "kb")
+        self.store = store
+        self.settings = test_settings(folder, "sqlite://unused")
+        self.embedder = CountingEmbedder()
+
+    async def start(self) -> KnowledgeBase:
+        knowledge = create_knowledge(
+            self.settings, Parts(embedder=lambda: self.embedder), self.store
+        )
+        await prepare_knowledge(knowledge, self.folder)
+        return knowledge
+
+    async def stop(self, knowledge: KnowledgeBase) -> None:
+        await knowledge.embedding.close()
+        await knowledge.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, store: Store) -> World:
+    return World(tmp_path, store)
+
+
+async def test_a_second_start_embeds_nothing(world: World) -> None:
+    """Unchanged files are recognised by their content; the index comes from its file."""
+    first = await world.start()
+    chunks = len(first.index)
+    assert chunks == await Chunk.all().count() >= 4
+    await world.stop(first)
+    embedded = world.embedder.embedded
+    second = await world.start()
+    assert world.embedder.embedded == embedded
+    assert len(second.index) == chunks
+    assert second.is_ready
+    await world.stop(second)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped", "stale"])
+async def test_an_unusable_index_file_is_made_again_from_the_database(
+    world: World, damage: str
+) -> None:
+    """A missing, damaged or stale file costs no embedding, and no passage is lost."""
+    first = await world.start()
+    expected = first.index.document_ids()
+    await world.stop(first)
+    path = world.settings.data_dir / "index" / "chunks.faiss"
+    data = path.read_bytes()
+    match damage:
+        case "missing":
+            path.unlink()
+        case "truncated":
+            path.write_bytes(data[: len(data) // 2])
+        case "flipped":
+            path.write_bytes(data[:-5] + bytes([data[-5] ^ 1]) + data[-4:])
+        case "stale":
+            await KnowledgeState.filter(name="default").update(revision=10_000)
+    embedded = world.embedder.embedded
+    second = await world.start()
+    assert second.index.document_ids() == expected
+    assert world.embedder.embedded == embedded
+    await world.stop(second)
+    assert path.exists()
+
+
+async def test_changes_of_the_folder_are_followed(world: World) -> None:
+    """New files are added, changed ones replaced, vanished ones removed; others are untouched."""
+    first = await world.start()
+    before = {row.folder_path: row for row in await Document.all()}
+    await world.stop(first)
+    (world.folder / "kettle.md").unlink()
+    (world.folder / "returns.md").write_text("# Returns\n\nNow you have 60 days.\n")
+    (world.folder / "sub").mkdir()
+    (world.folder / "sub" / "new.txt").write_text("A new document about tents.\n")
+    (world.folder / ".hidden.md").write_text("# Hidden\n\nNot for the index.\n")
+    second = await world.start()
+    rows = {row.folder_path: row for row in await Document.filter(deleted_at__isnull=True)}
+    assert set(rows) == {"returns.md", "shipping.md", "urlaub.md", "sub/new.txt"}
+    assert rows["returns.md"].id == before["returns.md"].id
+    assert rows["returns.md"].version == 2
+    assert "60 days" in rows["returns.md"].content
+    assert rows["shipping.md"].version == 1
+    tombstone = await Document.get(id=before["kettle.md"].id)
+    assert tombstone.deleted_at is not None
+    assert tombstone.content == ""
+    assert await Chunk.filter(document_id=tombstone.id).count() == 0
+    assert second.index.document_ids() == {str(row.id) for row in rows.values()}
+    await world.stop(second)
+
+
+async def test_a_file_that_cannot_be_read_says_why_and_keeps_its_earlier_version(
+    world: World,
+) -> None:
+    """A broken file becomes FAILED with a sentence; what was there before stays searchable, and
+    the others are indexed all the same."""
+    first = await world.start()
+    await world.stop(first)
+    (world.folder / "returns.md").write_bytes(b"---\ntitle: [broken\n---\ntext")
+    (world.folder / "binary.txt").write_bytes(b"\xff\xfe\x00")
+    second = await world.start()
+    broken = await Document.get(folder_path="returns.md")
+    assert broken.status is DocumentStatus.FAILED
+    assert broken.failure is not None
+    assert "front matter" in broken.failure
+    assert "45 days" in broken.content
+    assert str(broken.id) in second.index.document_ids()
+    binary = await Document.get(folder_path="binary.txt")
+    assert binary.status is DocumentStatus.FAILED
+    assert str(binary.id) not in second.index.document_ids()
+    assert second.progress.failed == 2
+    assert second.is_ready
+    await world.stop(second)
+    third = await world.start()
+    assert str(broken.id) in third.index.document_ids()
+    await world.stop(third)
+
+
+async def test_another_model_embeds_everything_again(world: World) -> None:
+    """Vectors of two models never mix: with another model every document is embedded anew."""
+    first = await world.start()
+    count = len(first.index)
+    await world.stop(first)
+    world.embedder = CountingEmbedder(dimension=32)
+    second = await world.start()
+    assert len(second.index) == count
+    assert {row.embedding_model for row in await Chunk.all()} == {second.model_key}
+    await world.stop(second)
+
+
+async def test_a_missing_folder_removes_nothing(world: World) -> None:
+    """A KB_DIR that is not there is a mistake, not a wish to delete everything."""
+    first = await world.start()
+    assert await sync_folder(first, world.folder / "other") == FolderSync(0, 0, 0, 0)
+    assert await Document.filter(deleted_at__isnull=True).count() == 4
+    await world.stop(first)
+
+
+async def test_another_process_s_changes_are_taken_over(world: World, tmp_path: Path) -> None:
+    """What `ingest` adds beside a running server is searchable there after `catch_up`."""
+    server = await world.start()
+    other = await world.start()
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "tents.md").write_text("# Tents\n\nThe tent weighs two kilograms.\n")
+    result = await sync_folder(other, folder, prefix=f"{folder.as_posix()}/")
+    assert result.indexed == 1
+    await world.stop(other)
+    added = await Document.get(title="Tents")
+    assert str(added.id) not in server.index.document_ids()
+    assert await server.catch_up() is True
+    assert await server.catch_up() is False
+    assert str(added.id) in server.index.document_ids()
+    pipeline = await server.pipeline()
+    hits = (await pipeline.retrieve("How much does the tent weigh?")).hits
+    assert hits[0].passage.title == "Tents"
+    await sync_folder(server, world.folder)
+    assert str(added.id) in server.index.document_ids()
+    await world.stop(server)
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_to_whoever_asks(world: World) -> None:
+    """The failure is kept; nobody waits for ever."""
+
+    def broken() -> FakeEmbedder:
+        raise OSError("no such model")
+
+    knowledge = create_knowledge(world.settings, Parts(embedder=broken), world.store)
+    await prepare_knowledge(knowledge, world.folder)
+    assert not knowledge.is_ready
+    assert knowledge.failure is not None
+    assert "no such model" in knowledge.failure
+    with pytest.raises(NotReady):
+        await knowledge.pipeline()
+    await world.stop(knowledge)
