@@ -379,6 +379,16 @@ async def test_refresh_at_once(context: Context, tokens: AuthTokensData) -> None
     await account.refresh_tokens(context, won[0].refresh_token)
 
 
+async def test_refresh_during_another(
+    context: Context, tokens: AuthTokensData, clock: RunningClock
+) -> None:
+    """A request that came before the token was used is refused, and the login lives on."""
+    await RefreshToken.all().update(used_at=clock.now() + timedelta(seconds=1))
+    with pytest.raises(InvalidToken):
+        await account.refresh_tokens(context, tokens.refresh_token)
+    assert (await Login.get()).revoked_at is None
+
+
 async def test_refresh_too_late(
     context: Context, tokens: AuthTokensData, clock: RunningClock
 ) -> None:
