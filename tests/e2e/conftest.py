@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes, policy
@@ -52,24 +52,24 @@ def require_tool(name: str, hint: str) -> str:
     return path
 
 
-def clean_environment(**variables: str) -> dict[str, str]:
+def clean_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """The environment with these settings, and none of those that whoever runs the tests has."""
     own = {name.upper() for name in Settings.model_fields}
     inherited = {name: value for name, value in os.environ.items() if name.upper() not in own}
-    return inherited | {"PYTHONUNBUFFERED": "1"} | variables
+    return inherited | {"PYTHONUNBUFFERED": "1", **settings}
 
 
 def run_command(
-    *arguments: str, folder: Path, timeout: float = START_SECONDS, **variables: str
+    *arguments: str, folder: Path, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `python server.py …` in `folder`, where no .env lies, to its end."""
     return subprocess.run(
         [sys.executable, str(ROOT / "server.py"), *arguments],
         cwd=folder,
-        env=clean_environment(**variables),
+        env=clean_environment(settings or {}),
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=START_SECONDS,
         check=False,
     )
 
@@ -159,7 +159,7 @@ def start_server(folder: Path, kb_dir: Path, **variables: str) -> Iterator[Serve
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "server.py")],
             cwd=folder,
-            env=clean_environment(**settings),
+            env=clean_environment(settings),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -200,26 +200,14 @@ class Ingested:
 def ingested(tmp_path_factory: pytest.TempPathFactory, kb_dir: Path) -> Ingested:
     """The documents are indexed once, by the command; servers start on copies."""
     folder = tmp_path_factory.mktemp("ingested")
-    result = run_command(
-        "ingest", str(kb_dir), folder=folder, DATA_DIR=str(folder / "data"), KB_DIR=str(kb_dir)
-    )
+    settings = {"DATA_DIR": str(folder / "data"), "KB_DIR": str(kb_dir)}
+    result = run_command("ingest", str(kb_dir), folder=folder, settings=settings)
     return Ingested(folder, result)
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, ingested: Ingested, kb_dir: Path
-) -> Iterator[Server]:
-    """A server with the offline generator, ready for questions."""
-    folder = ingested.copy_to(tmp_path_factory.mktemp("offline"))
-    with start_server(folder, kb_dir, GENERATOR="offline") as running:
-        running.wait_until("/readyz")
-        yield running
-
-
-@pytest.fixture(scope="session")
 def wire() -> Iterator[openai_wire.OpenAIWireServer]:
-    """Speaks OpenAI's protocol and answers ANSWER, slowly, unless a test enqueues something else."""
+    """Speaks OpenAI's protocol and answers ANSWER, slowly, unless a test enqueues another reply."""
     with openai_wire.OpenAIWireServer(default=slow_answer) as running:
         yield running
 
@@ -234,17 +222,35 @@ def wire_settings(wire: openai_wire.OpenAIWireServer) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def streaming_server(
+def both_servers(
     tmp_path_factory: pytest.TempPathFactory,
     ingested: Ingested,
     kb_dir: Path,
     wire: openai_wire.OpenAIWireServer,
-) -> Iterator[Server]:
+) -> Iterator[tuple[Server, Server]]:
+    """`server` and `streaming_server`, which load their models side by side."""
+    offline, streaming = (
+        ingested.copy_to(tmp_path_factory.mktemp(name)) for name in ("offline", "streaming")
+    )
+    with (
+        start_server(offline, kb_dir, GENERATOR="offline") as one,
+        start_server(streaming, kb_dir, **wire_settings(wire)) as other,
+    ):
+        yield one, other
+
+
+@pytest.fixture(scope="session")
+def server(both_servers: tuple[Server, Server]) -> Server:
+    """A server with the offline generator, ready for questions."""
+    both_servers[0].wait_until("/readyz")
+    return both_servers[0]
+
+
+@pytest.fixture(scope="session")
+def streaming_server(both_servers: tuple[Server, Server]) -> Server:
     """A server whose answers take more than a second, ready for questions."""
-    folder = ingested.copy_to(tmp_path_factory.mktemp("streaming"))
-    with start_server(folder, kb_dir, **wire_settings(wire)) as running:
-        running.wait_until("/readyz")
-        yield running
+    both_servers[1].wait_until("/readyz")
+    return both_servers[1]
 
 
 def read_mail(server: Server, recipient: str) -> str:

@@ -38,7 +38,7 @@ def notes(result: subprocess.CompletedProcess[str]) -> Sequence[str]:
 def test_it_resumes_a_reply_and_pages_through_the_history(
     streaming_server: Server, wire: openai_wire.OpenAIWireServer
 ) -> None:
-    """A reply arrives whole through a lost connection, and the history is there in both directions."""
+    """A reply arrives whole through a lost connection; the history reads the same both ways."""
     email = "front.end@example.com"
     token = streaming_server.log_in(email)
     for number in range(6):
@@ -47,14 +47,14 @@ def test_it_resumes_a_reply_and_pages_through_the_history(
             token,
             title=f"Conversation {number}",
         )
-    session = None
+    session = ""
     for number in range(3):
         wire.enqueue(openai_wire.answer(f"Answer {number}."))
         asked = streaming_server.execute(
             """mutation ($input: SendMessageInput!) {
               ask(input: $input) { ... on SendMessagePayload { session { id } } } }""",
             token,
-            input={"content": f"Question {number}?", "sessionId": session},
+            input={"content": f"Question {number}?", "sessionId": session or None},
         )
         session = asked["ask"]["session"]["id"]
 

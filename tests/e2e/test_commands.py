@@ -65,7 +65,7 @@ def follow(server: Server, token: str, reply: str) -> Callable[[], list[dict[str
 
 def test_help_names_the_commands(tmp_path: Path) -> None:
     """`--help` answers at once, without settings and without loading a model."""
-    result = run_command("--help", folder=tmp_path, timeout=20, PORT="x")
+    result = run_command("--help", folder=tmp_path, settings={"PORT": "x"})
     assert result.returncode == 0
     assert result.stderr == ""
     for command in ("serve", "migrate", "schema", "ingest", "ask"):
@@ -86,7 +86,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
 def test_a_wrong_setting_stops_the_start(variable: str, value: str, tmp_path: Path) -> None:
     """A wrong value is answered with one sentence that names the variable, and exit code 2."""
     variables = {"GENERATOR": "openai", variable: value, "COLUMNS": "1000"}
-    result = run_command(folder=tmp_path, timeout=20, **variables)
+    result = run_command(folder=tmp_path, settings=variables)
     assert result.returncode == 2
     assert result.stdout == ""
     sentence = result.stderr.removesuffix("\n")
@@ -94,19 +94,19 @@ def test_a_wrong_setting_stops_the_start(variable: str, value: str, tmp_path: Pa
     assert variable in sentence
     assert "\n" not in sentence
     assert sentence.endswith(".")
-    assert value == "" or value not in sentence or variable != "SECRET_KEY"
+    assert "too short" not in sentence  # a secret that is wrong is a secret still
     assert list(tmp_path.iterdir()) == []
 
 
 def test_migrate_makes_the_tables_once(tmp_path: Path) -> None:
     """`migrate` says what it did; a second run has nothing to do."""
     settings = {"DATA_DIR": str(tmp_path / "data"), "COLUMNS": "1000"}
-    first = run_command("migrate", folder=tmp_path, timeout=30, **settings)
+    first = run_command("migrate", folder=tmp_path, settings=settings)
     assert (first.returncode, first.stdout) == (0, "")
     database = tmp_path / "data" / "groundql.db"
     assert database.is_file()
     assert first.stderr.startswith(f"SQLite, {database}: ")
-    second = run_command("migrate", folder=tmp_path, timeout=30, **settings)
+    second = run_command("migrate", folder=tmp_path, settings=settings)
     assert (second.returncode, second.stderr) == (0, f"SQLite, {database}: nothing to do\n")
 
 
@@ -115,7 +115,7 @@ def test_ingest_indexes_a_folder(ingested: Ingested, tmp_path: Path) -> None:
     assert ingested.result.returncode == 0, ingested.result.stderr
     assert ingested.result.stdout == ""
     assert ingested.result.stderr.endswith("3 indexed, 0 unchanged, 0 removed, 0 failed\n")
-    missing = run_command("ingest", "nowhere", folder=tmp_path, timeout=30)
+    missing = run_command("ingest", "nowhere", folder=tmp_path)
     assert (missing.returncode, missing.stderr) == (2, "Error: nowhere is not a folder.\n")
 
 
@@ -129,9 +129,8 @@ def test_ingest_beside_a_running_server(server: Server, tmp_path: Path, kb_dir: 
         "The glacier library in Zermatt lends ice axes to readers from noon until midnight.\n"
     )
 
-    result = run_command(
-        "ingest", ".", folder=tmp_path, DATA_DIR=str(server.data_dir), KB_DIR=str(kb_dir)
-    )
+    settings = {"DATA_DIR": str(server.data_dir), "KB_DIR": str(kb_dir)}
+    result = run_command("ingest", ".", folder=tmp_path, settings=settings)
     assert result.returncode == 0, result.stderr
     assert result.stderr.endswith("1 indexed, 0 unchanged, 0 removed, 0 failed\n")
 
@@ -149,15 +148,15 @@ def test_ingest_beside_a_running_server(server: Server, tmp_path: Path, kb_dir: 
 def test_ask_answers_at_the_terminal(ingested: Ingested, kb_dir: Path, tmp_path: Path) -> None:
     """`ask` prints the answer and its sources, and nothing else, to standard output."""
     folder = ingested.copy_to(tmp_path)
-    settings = {"DATA_DIR": str(folder / "data"), "KB_DIR": str(kb_dir), "GENERATOR": "offline"}
-    result = run_command("ask", "How long is a gift card valid?", folder=folder, **settings)
+    settings = {"DATA_DIR": str(folder / "data"), "KB_DIR": str(kb_dir)}
+    result = run_command("ask", "How long is a gift card valid?", folder=folder, settings=settings)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     answer, _, sources = result.stdout.partition("\n\n[1] ")
     assert "[1]" in answer
     assert sources.startswith("Gift cards\n    ")
 
-    empty = run_command("ask", " ", folder=folder, timeout=30, **settings)
+    empty = run_command("ask", " ", folder=folder, settings=settings)
     assert (empty.returncode, empty.stderr) == (2, "Error: The question is empty.\n")
 
 
@@ -181,7 +180,7 @@ def test_the_port_is_open_before_the_index_is_built(tmp_path: Path, kb_dir: Path
 def test_a_stop_lets_running_replies_finish_or_ends_them(
     tmp_path: Path, ingested: Ingested, kb_dir: Path, wire: openai_wire.OpenAIWireServer
 ) -> None:
-    """SIGTERM while replies stream: one that can finish is whole, one that stalls is INTERRUPTED."""
+    """SIGTERM while replies stream: one that can finish is whole, one that cannot is marked so."""
     folder = ingested.copy_to(tmp_path)
     settings = {**wire_settings(wire), "SHUTDOWN_GRACE": "3"}
     with start_server(folder, kb_dir, **settings) as running:

@@ -66,8 +66,11 @@ def test_a_query_works_by_get(server: Server) -> None:
     """A query fits into an address."""
     command = curl(
         *("--get", f"{server.url}/graphql", "-H", "accept: application/json"),
-        *("--data-urlencode", "query=query ($text: String!) { searchKnowledge(query: $text, first: 1)"
-          " { document { title } } }"),
+        *(
+            "--data-urlencode",
+            "query=query ($text: String!) { searchKnowledge(query: $text, first: 1)"
+            " { document { title } } }",
+        ),
         *("--data-urlencode", 'variables={"text": "gift card"}'),
     )
     token = server.log_in("get@example.com")
