@@ -41,7 +41,7 @@ class RefreshToken(Row):
     )
     login_id: UUID
     token_hash = fields.CharField(max_length=64, unique=True)
-    expires_at: datetime = fields.DatetimeField()
+    expires_at: datetime = fields.DatetimeField(db_index=True)
     used_at: datetime | None = fields.DatetimeField(null=True)
 
     class Meta:
