@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 from rag.index.base import Ids
 from rag.index.lexical import LexicalScores, LexicalText
 from rag.stemming import stems
+
+# Importing bm25s sets its logger to DEBUG, and each rebuilt index would be a line in the log.
+logging.getLogger("bm25s").setLevel(logging.WARNING)
 
 DEFAULT_LANGUAGE: Final = "en"
 _MAX_QUERY_TERMS: Final = 64

@@ -54,7 +54,6 @@ def configure_logging(form: Literal["text", "json"], level: str) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("groundql").setLevel(level.upper())
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets its own level to DEBUG
     # At DEBUG it prints what is written, mails with their tokens included.
     logging.getLogger("tortoise").setLevel(logging.WARNING)
     # "Job … missed": worth a line; "Added job": not.
