@@ -74,6 +74,7 @@ _STAGES: Final = (
     ("commit the first events", "write.start", "shown"),
     ("deliver to the socket", "shown", "written"),
     ("server writes, client reads", "written", "received"),
+    ("quote what the answer cites", "cite.start", "cite.end"),
 )
 
 
@@ -258,6 +259,7 @@ def _marks_inside(marks: _Marks) -> Iterator[None]:
         (PassageRows, "passages", "passages"),
         (Pipeline, "retrieve", "retrieve"),
         (Pipeline, "build_prompt", "prompt"),
+        (Pipeline, "cite", "cite"),
         (rag.generation.offline, "compose", "compose"),
         (LogWriter, "_write", "write"),
     ]
@@ -295,6 +297,7 @@ async def _server(
             _MarkedApp(app, marks),
             port=0,
             log_config=None,
+            log_level="warning",
             access_log=False,
             ws_per_message_deflate=False,
         )

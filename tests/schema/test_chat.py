@@ -401,10 +401,14 @@ async def test_deleting_a_session_stops_its_reply(scripted: Running) -> None:
     scripted.generator.script = ["Text", asyncio.Event()]
     token = await scripted.login()
     sent = await send(scripted, token)
-    reading = asyncio.create_task(follow(scripted, token, sent["reply"]["id"]))
-    await asyncio.sleep(0.1)
+    started = scripted.subscribe(FOLLOW, {"id": sent["reply"]["id"]}, token)
+    async for payload in started:
+        if payload["data"]["reply"]["__typename"] == "TextDelta":
+            break
+    reading = asyncio.create_task(follow(scripted, token, sent["reply"]["id"], after=3))
     await scripted.data(DELETE, {"id": sent["session"]["id"]}, token)
     await asyncio.wait_for(reading, timeout=5)
+    await started.aclose()
     assert scripted.generator.aborted == 1
     found = await scripted.data(HISTORY, {"id": sent["session"]["id"]}, token)
     assert found["session"] is None

@@ -1,0 +1,155 @@
+"""All benchmarks: `python -m benchmarks`. The README's figures come from here."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import first_token, footprint, retrieval
+from benchmarks.figures import console, load
+from benchmarks.sample import index_sample
+from rag.evaluate import auroc, mean_reciprocal_rank, recall_at
+from rag.relevance import THRESHOLD
+
+NAMES: Final = ("footprint", "first-token", "retrieval")
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    text: str
+    figures: dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    names = options.only or NAMES
+    if options.rounds < 1 or options.starts < 1:
+        console.print("Error: --rounds and --starts begin at 1.")
+        return 2
+    with ExitStack() as stack:
+        if options.data_dir is None:
+            data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="groundql-")))
+        else:
+            data_dir = options.data_dir
+            data_dir.mkdir(parents=True, exist_ok=True)
+        runs: dict[str, Callable[[], _Measured]] = {
+            "footprint": lambda: _footprint(data_dir, options),
+            "first-token": lambda: _first_token(data_dir, options),
+            "retrieval": lambda: _retrieval(options),
+        }
+        results: dict[str, Any] = {"load_before": load()}
+        for number, name in enumerate(name for name in NAMES if name in names):
+            console.print(f"Measuring: {name}")
+            measured = runs[name]()
+            results[name] = measured.figures
+            print("" if number == 0 else "\n", f"== {name} ==\n\n{measured.text}", sep="")
+            sys.stdout.flush()
+    if options.json is not None:
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure start and memory, the time to the first text of an answer, and "
+        "retrieval. Tables go to stdout, progress to stderr. It takes some minutes; other work on "
+        "the machine spoils the times.",
+    )
+    parser.add_argument(
+        "--only", action="append", choices=NAMES, metavar="NAME",
+        help=f"measure only this, one of {', '.join(NAMES)}; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file too")
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="FOLDER",
+        help="index the sample into this folder and keep it; first-token then reuses it "
+        "(footprint indexes anew in a folder beneath)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kb-dir", type=Path, default=retrieval.KB_DIR, metavar="FOLDER",
+        help="the documents (default: kb_docs)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--questions", type=int, metavar="N", help="use only the first N golden questions"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, metavar="N",
+        help="first-token: how often each question is asked (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--starts", type=int, default=5, metavar="N",
+        help="footprint: starts after the first one (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--settle", type=float, default=5.0, metavar="SECONDS",
+        help="footprint: idle time before memory is read (default: %(default)s)",
+    )  # fmt: skip
+    return parser
+
+
+def _footprint(data_dir: Path, options: argparse.Namespace) -> _Measured:
+    result = footprint.run(
+        data_dir / "footprint", options.kb_dir, starts=options.starts, settle=options.settle
+    )
+    return _Measured(result.report(), result.to_json())
+
+
+def _first_token(data_dir: Path, options: argparse.Namespace) -> _Measured:
+    # What footprint has indexed in this run serves here too.
+    indexed = data_dir / "footprint"
+    folder = indexed if (indexed / "groundql.db").exists() else data_dir
+    asyncio.run(index_sample(folder, options.kb_dir))
+    result = first_token.run(
+        folder, options.kb_dir, questions=options.questions, rounds=options.rounds
+    )
+    return _Measured(result.report(), result.to_json())
+
+
+def _retrieval(options: argparse.Namespace) -> _Measured:
+    questions = retrieval.load_questions()[: options.questions]
+
+    async def ask() -> list[retrieval.Outcome]:
+        async with retrieval.knowledge_base(options.kb_dir) as (pipeline, _):
+            return await retrieval.ask(pipeline, questions)
+
+    console.print("The documents are indexed in memory first.")
+    outcomes = asyncio.run(ask())
+    lines: list[str] = []
+    figures: dict[str, Any] = {"threshold": THRESHOLD}
+    for split in ("dev", "test"):
+        half = [outcome for outcome in outcomes if outcome.question.split == split]
+        lines.append(retrieval.report(split, half))
+        figures[split] = _retrieval_figures(half)
+    return _Measured("\n".join(lines), figures)
+
+
+def _retrieval_figures(outcomes: Sequence[retrieval.Outcome]) -> dict[str, float]:
+    answerable = [outcome for outcome in outcomes if outcome.question.answerable]
+    unanswerable = [outcome for outcome in outcomes if not outcome.question.answerable]
+    known = [outcome.best_score for outcome in answerable]
+    unknown = [outcome.best_score for outcome in unanswerable]
+    ranks = [outcome.rank for outcome in answerable]
+    figures = {
+        "answerable": len(answerable),
+        "unanswerable": len(unanswerable),
+        "recall_at_1": recall_at(ranks, 1),
+        "recall_at_5": recall_at(ranks, 5),
+        "mean_reciprocal_rank": mean_reciprocal_rank(ranks),
+        "auroc": auroc(known, unknown),
+        "wrongly_refused": sum(score < THRESHOLD for score in known) / max(1, len(known)),
+        "wrongly_answered": sum(score >= THRESHOLD for score in unknown) / max(1, len(unknown)),
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
