@@ -8,13 +8,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from rag.citations import CitationFilter, cite
 from rag.embedding.service import EmbeddingService
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
-from rag.query import search_texts
+from rag.query import MAX_QUERY_LENGTH, search_texts
 from rag.relevance import THRESHOLD, best_sentence_cosine, relevance, support
 from rag.types import (
     NO_FILTER,
@@ -76,7 +78,10 @@ class Pipeline:
     def start_query(self, question: str, *, history: Sequence[Turn] = ()) -> StartedQuery:
         """Begin to embed a question now, for a `retrieve` that follows (or `cancel`)."""
         texts = tuple(search_texts(question, history))
-        task = asyncio.ensure_future(self.embedding.embed_queries(texts))
+        # Last comes the question alone, for `focus_vector`; often it is one of the texts.
+        task = asyncio.ensure_future(
+            self.embedding.embed_queries([*texts, question[:MAX_QUERY_LENGTH]])
+        )
         # An error reaches `retrieve`; if that is never called, it is not worth a warning.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return StartedQuery(question, texts, task)
@@ -114,6 +119,7 @@ class Pipeline:
             question=question,
             query=started.texts[number],
             query_vector=vectors[number],
+            focus_vector=_between(vectors[number], vectors[-1]),
             hits=tuple(hits),
             nearest=tuple(hits[:_NEAREST]),
             grounded=_best_score(hits) >= self._threshold,
@@ -170,6 +176,13 @@ class Pipeline:
             if candidate.chunk_id in passages
         ]
         return sorted(hits, key=lambda hit: -hit.score)[:k]
+
+
+def _between(first: FloatMatrix, second: FloatMatrix) -> FloatMatrix:
+    """The unit vector half-way between two."""
+    middle = first + second
+    length = float(np.linalg.norm(middle))
+    return middle / length if length else first
 
 
 async def _result_of(started: StartedQuery) -> FloatMatrix:

@@ -173,6 +173,11 @@ def _scored(retrieval: Retrieval) -> list[_Sentence]:
                 term: math.log1p(len(found) / (1 + frequency[term]))
                 for term in stems(retrieval.query, language)
             }
+            if retrieval.query != retrieval.question:
+                # The turn before has been answered already: its words count half.
+                own = set(stems(retrieval.question, language))
+                for term in weights[language].keys() - own:
+                    weights[language][term] /= 2
         wanted = weights[language]
         total = sum(wanted.values()) or 1.0
         overlap = sum(wanted[term] for term in candidate.terms & wanted.keys()) / total
@@ -189,7 +194,7 @@ def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
     readable = plain_sentences(passage.text, passage.start, passage.sentences)
     sections = section_numbers(passage.text, passage.start, passage.sentences)
     cosines: list[float] = (
-        (passage.sentence_vectors @ retrieval.query_vector).tolist()
+        (passage.sentence_vectors @ retrieval.focus_vector).tolist()
         if len(passage.sentence_vectors) == len(readable)
         else [0.0] * len(readable)
     )

@@ -24,8 +24,11 @@ log = logging.getLogger("groundql.replies")
 # While many replies run, a commit waits this long after the one before it, so that the store sees
 # a steady number of transactions per second, and what arrives meanwhile merges. Seconds.
 TICK = 0.02
-# Up to this many replies are "few": each of their tokens is committed and shown at once.
+# Up to this many replies are "few": each of their tokens is committed and shown almost at once.
 FEW = 4
+# Then a commit waits this long after the one before it. SQLite has one connection: without it, what
+# readers load for the events they were just shown would wait for the next commit. Seconds.
+PAUSE = 0.005
 # More pieces than this in one commit are merged all the same.
 MAX_PIECES = 100
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
@@ -86,8 +89,8 @@ class LogWriter:
             failures = 0
             if self._closing:
                 self._wake.set()
-            elif len(batch) > FEW:
-                await asyncio.sleep(TICK)
+            else:
+                await asyncio.sleep(TICK if len(batch) > FEW else PAUSE)
 
     async def _commit(
         self, batch: Sequence[tuple[RunningReply, Pending]]

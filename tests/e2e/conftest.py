@@ -192,7 +192,10 @@ class Ingested:
     result: subprocess.CompletedProcess[str]
 
     def copy_to(self, folder: Path) -> Path:
-        shutil.copytree(self.folder / "data", folder / "data")
+        """Each copy gets its own secret key."""
+        shutil.copytree(
+            self.folder / "data", folder / "data", ignore=shutil.ignore_patterns("secret_key")
+        )
         return folder
 
 

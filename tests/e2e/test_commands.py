@@ -160,27 +160,10 @@ def test_ask_answers_at_the_terminal(ingested: Ingested, kb_dir: Path, tmp_path:
     assert (empty.returncode, empty.stderr) == (2, "Error: The question is empty.\n")
 
 
-def test_the_port_is_open_before_the_index_is_built(tmp_path: Path, kb_dir: Path) -> None:
-    """/healthz answers while /readyz still says 503; a stop meanwhile is clean, too."""
-    begin = time.monotonic()
-    with start_server(tmp_path, kb_dir) as running:
-        running.wait_until("/healthz", seconds=30)
-        taken = time.monotonic() - begin
-        assert running.status("/readyz") == 503
-        assert taken < 10, f"/healthz took {taken:.1f} s"
-        assert running.status("/graphiql/") == 200
-        key = running.data_dir / "secret_key"
-        assert key.stat().st_mode & 0o777 == 0o600
-        assert len(key.read_text()) >= 32
-        # A question that comes now waits for the model instead of failing; here it is stopped.
-        assert running.post("{ me { id } }") == {"data": {"me": None}}
-    assert "Ready:" not in running.output
-
-
-def test_a_stop_lets_running_replies_finish_or_ends_them(
+def test_a_stop_and_a_start(
     tmp_path: Path, ingested: Ingested, kb_dir: Path, wire: openai_wire.OpenAIWireServer
 ) -> None:
-    """SIGTERM while replies stream: one that can finish is whole, one that cannot is marked so."""
+    """SIGTERM lets replies finish or marks them; the next start opens its port at once."""
     folder = ingested.copy_to(tmp_path)
     settings = {**wire_settings(wire), "SHUTDOWN_GRACE": "3"}
     with start_server(folder, kb_dir, **settings) as running:
@@ -201,8 +184,13 @@ def test_a_stop_lets_running_replies_finish_or_ends_them(
     assert [event["__typename"] for event in seen][-1] == "ReplyEnded"
     assert seen[-1]["reply"]["status"] == "INTERRUPTED"
 
+    # The port is open before the model is loaded; the history can be read already.
+    begin = time.monotonic()
     with start_server(folder, kb_dir, **settings) as running:
         running.wait_until("/healthz")
+        assert running.status("/readyz") == 503
+        assert time.monotonic() < begin + 15
+        assert running.status("/graphiql/") == 200
         replies = []
         for session in sessions:
             edges = running.execute(MESSAGES, token, id=session)["session"]["messages"]["edges"]
@@ -210,3 +198,12 @@ def test_a_stop_lets_running_replies_finish_or_ends_them(
     assert [reply["status"] for reply in replies] == ["COMPLETE", "INTERRUPTED"]
     assert replies[1]["content"] == "Half an answer"
     assert replies[1]["failure"]
+    # The second stop came while the model was loading.
+    assert running.output.count("Ready:") == 1
+
+
+def test_the_secret_key_is_the_servers_own(server: Server) -> None:
+    """Without SECRET_KEY a random one is kept where nobody else can read it."""
+    key = server.data_dir / "secret_key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert len(key.read_text()) >= 32

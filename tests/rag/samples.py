@@ -84,6 +84,7 @@ def retrieval(
         question=question,
         query=question,
         query_vector=EMBEDDER.embed([question])[0],
+        focus_vector=EMBEDDER.embed([question])[0],
         hits=hits,
         nearest=hits[:3],
         grounded=grounded,

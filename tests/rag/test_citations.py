@@ -110,7 +110,7 @@ def retrieval(*texts: str) -> Retrieval:
     hits = tuple(
         Hit(passage(text, chunk_id=number), 0.9, 0.5, 0.5) for number, text in enumerate(texts)
     )
-    return Retrieval("q", "q", np.zeros(4, dtype=np.float32), hits, hits, True)
+    return Retrieval("q", "q", np.zeros(4, np.float32), np.zeros(4, np.float32), hits, hits, True)
 
 
 RETURNS = (

