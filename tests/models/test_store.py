@@ -60,10 +60,14 @@ async def test_ids_sort_by_time(store: Store) -> None:
 
 async def test_a_transaction_is_seen_whole_or_not_at_all(store: Store) -> None:
     """What a failed transaction wrote is not there afterwards."""
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with store.transaction():
             await make_user()
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     assert await User.all().count() == 0
 
 
@@ -78,7 +82,7 @@ async def test_concurrent_transactions_do_not_mix(store: Store) -> None:
                 raise ValueError
 
     await asyncio.gather(*(write(number) for number in range(20)), return_exceptions=True)
-    emails = await User.all().order_by("id").values_list("email", flat=True)
+    emails = [user.email for user in await User.all()]
     assert sorted(emails) == sorted(f"{number}@example.com" for number in range(0, 20, 2))
 
 

@@ -16,7 +16,8 @@ SEND = ASK.replace("Ask(", "Send(").replace("ask(", "sendMessage(")
 EVENTS = f"""
   __typename seq replyId
   ... on ReplyStarted {{ session {{ id }} message {{ id content }} }}
-  ... on SourcesFound {{ hits {{ text headings startOffset endOffset score document {{ id title }} }} }}
+  ... on SourcesFound {{
+    hits {{ text headings startOffset endOffset score document {{ id title }} }} }}
   ... on TextDelta {{ text }}
   ... on ReplyEnded {{ reply {{ {REPLY} }} }}
 """

@@ -72,7 +72,8 @@ async def test_nobody_learns_whether_an_address_is_known(scripted: Running) -> N
     )
     assert again == first
     known = await scripted.data(LOGIN, {"i": {"email": "ada@example.com", "password": "wrong one"}})
-    unknown = await scripted.data(LOGIN, {"i": {"email": "no@example.com", "password": "wrong one"}})
+    nobody = {"i": {"email": "no@example.com", "password": "wrong one"}}
+    unknown = await scripted.data(LOGIN, nobody)
     assert known == unknown
     assert known["login"]["__typename"] == "InvalidCredentials"
 

@@ -191,9 +191,7 @@ async def test_earlier_turns_reach_the_prompt(scripted: Running) -> None:
 async def test_the_same_client_key_gives_the_same_reply(scripted: Running) -> None:
     """However often and however concurrently a key is sent, there is one message and one reply."""
     token = await scripted.login()
-    results = await asyncio.gather(
-        *(send(scripted, token, clientKey="key-1") for _ in range(20))
-    )
+    results = await asyncio.gather(*(send(scripted, token, clientKey="key-1") for _ in range(20)))
     assert len({result["reply"]["id"] for result in results}) == 1
     assert len({result["message"]["id"] for result in results}) == 1
     asked = await ask(scripted, token, clientKey="key-1")
@@ -278,7 +276,7 @@ async def test_a_question_after_an_earlier_reply_makes_a_branch(scripted: Runnin
     ]
     assert nodes[2]["parent"]["id"] == first_reply
     prompt = scripted.generator.prompts[-1].messages
-    assert not any("Second question" == message.content for message in prompt)
+    assert "Second question" not in [message.content for message in prompt]
 
 
 async def test_a_hidden_branch_can_be_gone_on_with(scripted: Running) -> None:
@@ -287,12 +285,8 @@ async def test_a_hidden_branch_can_be_gone_on_with(scripted: Running) -> None:
     first = await ask(scripted, token, "Root")
     session_id = first["session"]["id"]
     hidden = await ask(scripted, token, "Hidden", sessionId=session_id)
-    await ask(
-        scripted, token, "Shown", sessionId=session_id, parentId=first["reply"]["id"]
-    )
-    await ask(
-        scripted, token, "Back", sessionId=session_id, parentId=hidden["reply"]["id"]
-    )
+    await ask(scripted, token, "Shown", sessionId=session_id, parentId=first["reply"]["id"])
+    await ask(scripted, token, "Back", sessionId=session_id, parentId=hidden["reply"]["id"])
     history = await scripted.data(HISTORY, {"id": session_id}, token)
     nodes = [edge["node"] for edge in history["session"]["messages"]["edges"]]
     assert [node["content"] for node in nodes if node["role"] == "USER"] == [
@@ -313,9 +307,7 @@ async def test_a_parent_must_be_a_reply_of_the_session(scripted: Running, wrong:
         "other session": two["reply"]["id"],
         "unknown": "x",
     }[wrong]
-    refused = await send(
-        scripted, token, "Three", sessionId=one["session"]["id"], parentId=parent
-    )
+    refused = await send(scripted, token, "Three", sessionId=one["session"]["id"], parentId=parent)
     assert refused["__typename"] == "InvalidInput"
     assert refused["field"] == "parentId"
 
@@ -325,7 +317,13 @@ async def test_a_parent_must_be_a_reply_of_the_session(scripted: Running, wrong:
 
 @pytest.mark.parametrize(
     "content",
-    ["a" * 8000, "  leading and trailing  \n", "日本語 🎉 e\u0301", "a\r\nb\tc", "{{x}} ${y} <b>'\"--;"],
+    [
+        "a" * 8000,
+        "  leading and trailing  \n",
+        "日本語 🎉 e\u0301",
+        "a\r\nb\tc",
+        "{{x}} ${y} <b>'\"--;",
+    ],
 )
 async def test_content_is_stored_and_returned_unchanged(scripted: Running, content: str) -> None:
     """Up to 8,000 code points come back exactly as they were sent."""
@@ -337,9 +335,7 @@ async def test_content_is_stored_and_returned_unchanged(scripted: Running, conte
 
 
 @pytest.mark.parametrize("content", ["", "   \n ", "a" * 8001, "a\0b", "half \ud800 pair"])
-async def test_unfit_content_is_refused_and_leaves_nothing(
-    scripted: Running, content: str
-) -> None:
+async def test_unfit_content_is_refused_and_leaves_nothing(scripted: Running, content: str) -> None:
     """Empty, too long, NUL and lone surrogates are InvalidInput; no session is made."""
     token = await scripted.login()
     for operation, field in ((SEND, "sendMessage"), (ASK, "ask")):
@@ -530,9 +526,7 @@ async def test_an_anonymous_caller_is_told_to_log_in(
     assert await scripted.code(operation, variables) == "UNAUTHENTICATED"
 
 
-@pytest.mark.parametrize(
-    ("operation", "variables"), [(CHAT, question()), (FOLLOW, {"id": "x"})]
-)
+@pytest.mark.parametrize(("operation", "variables"), [(CHAT, question()), (FOLLOW, {"id": "x"})])
 async def test_an_anonymous_subscriber_is_told_to_log_in(
     scripted: Running, operation: str, variables: dict[str, Any]
 ) -> None:
@@ -555,7 +549,7 @@ async def test_a_bad_token_closes_the_socket(scripted: Running) -> None:
 
 
 async def test_a_filter_restricts_the_sources(scripted: Running) -> None:
-    """With a filter only documents that fit it are used, and it is part of what a key stands for."""
+    """Only documents that fit are used, and the filter is part of what a key stands for."""
     token = await scripted.login()
     filtered = {"categories": ["shipping"]}
     sent = await send(scripted, token, "What does it cost?", filter=filtered, clientKey="f")

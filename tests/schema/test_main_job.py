@@ -20,9 +20,9 @@ async def test_a_newcomer_gets_a_streamed_cited_answer_and_finds_it_again(
     settings = test_settings(tmp_path, database_url)
     async with running_app(settings, embedder=embedder) as app:
         registered = await app.data(
-            """mutation { register(input: {email: "New@Example.com", password: "%s"}) {
-                 __typename ... on Registration { email verificationRequired } } }"""
-            % PASSWORD
+            """mutation($p: String!) { register(input: {email: "New@Example.com", password: $p}) {
+                 __typename ... on Registration { email verificationRequired } } }""",
+            {"p": PASSWORD},
         )
         assert registered["register"] == {
             "__typename": "Registration",
@@ -58,7 +58,12 @@ async def test_a_newcomer_gets_a_streamed_cited_answer_and_finds_it_again(
             payload
             async for payload in app.subscribe(
                 CHAT,
-                {"i": {"content": "And what does the return shipping cost?", "sessionId": session_id}},
+                {
+                    "i": {
+                        "content": "And what does the return shipping cost?",
+                        "sessionId": session_id,
+                    }
+                },
                 token,
             )
         ]
@@ -76,9 +81,7 @@ async def test_a_newcomer_gets_a_streamed_cited_answer_and_finds_it_again(
 
         again = [
             payload["data"]["reply"]
-            async for payload in app.subscribe(
-                FOLLOW, {"id": events[0]["replyId"], "a": 3}, token
-            )
+            async for payload in app.subscribe(FOLLOW, {"id": events[0]["replyId"], "a": 3}, token)
         ]
         assert again == events[3:]
 

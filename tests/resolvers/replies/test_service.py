@@ -222,9 +222,7 @@ async def test_followers_leave_nothing_behind(
     gate.set()
 
 
-async def test_a_deleted_document_stays_in_the_log(
-    offline: Running, tmp_path: Path
-) -> None:
+async def test_a_deleted_document_stays_in_the_log(offline: Running, tmp_path: Path) -> None:
     """A reply that cites a document can be read again after the document was deleted; the
     citation's document is then null."""
     token = await offline.login()
