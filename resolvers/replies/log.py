@@ -28,7 +28,7 @@ TICK = 0.02
 FEW = 4
 # Then a commit waits this long after the one before it. SQLite has one connection: without it, what
 # readers load for the events they were just shown would wait for the next commit. Seconds.
-PAUSE = 0
+PAUSE = 0.005
 # More pieces than this in one commit are merged all the same.
 MAX_PIECES = 100
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
