@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ def _retrieval(options: argparse.Namespace) -> _Measured:
     return _Measured("\n".join(lines), figures)
 
 
-def _retrieval_figures(outcomes: Sequence[retrieval.Outcome]) -> dict[str, float]:
+def _retrieval_figures(outcomes: Sequence[retrieval.Outcome]) -> dict[str, float | None]:
     answerable = [outcome for outcome in outcomes if outcome.question.answerable]
     unanswerable = [outcome for outcome in outcomes if not outcome.question.answerable]
     known = [outcome.best_score for outcome in answerable]
@@ -148,7 +149,8 @@ def _retrieval_figures(outcomes: Sequence[retrieval.Outcome]) -> dict[str, float
         "wrongly_refused": sum(score < THRESHOLD for score in known) / max(1, len(known)),
         "wrongly_answered": sum(score >= THRESHOLD for score in unknown) / max(1, len(unknown)),
     }
-    return {name: round(value, 4) for name, value in figures.items()}
+    # What cannot be computed, for want of questions, is null: JSON has no NaN.
+    return {name: None if math.isnan(value) else round(value, 4) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

@@ -291,7 +291,7 @@ async def _server(
 
         return _TimedEmbedder(SentenceTransformersEmbedder.load(), marks)
 
-    app = create_app(sample_settings(data_dir, kb_dir, port=0), Parts(embedder=embedder))
+    app = create_app(sample_settings(data_dir, kb_dir), Parts(embedder=embedder))
     server = uvicorn.Server(
         uvicorn.Config(
             _MarkedApp(app, marks),
@@ -444,7 +444,9 @@ def _stages(replies: Sequence[dict[str, float]]) -> dict[str, tuple[float, float
     return stages
 
 
-def run(data_dir: Path, kb_dir: Path, *, questions: int | None = None, rounds: int = 3) -> FirstToken:
+def run(
+    data_dir: Path, kb_dir: Path, *, questions: int | None = None, rounds: int = 3
+) -> FirstToken:
     """Measure with an indexed data folder; `questions` limits how many golden ones are asked."""
     asked = [item.question for item in load_questions() if not item.history]
     # The loop that the server runs on in production.

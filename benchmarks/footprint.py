@@ -1,12 +1,13 @@
 """Start, memory and disk of the server: `python -m benchmarks --only footprint`.
 
-`python server.py` runs as a process of its own on a free port: once with an empty data folder, which
-indexes the sample documents, then several times with what the first one left.
+`python server.py` runs as a process of its own on a free port: once with an empty data folder, so
+that it indexes the sample documents, then several times with what the first one left.
 """
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,14 @@ _IMPORT_LINE: Final = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds until /healthz and /readyz answer 200, bytes of the idle server (`pss`
-    counts pages that other processes share in part; None where the system does not tell)."""
+    """One start: seconds until /healthz and /readyz answer 200, the processor's seconds until then
+    (hardly changed by other work on the machine), bytes of the idle server (`pss` counts pages that
+    other processes share in part). None where the system does not tell."""
 
     healthy: float
     ready: float
+    healthy_cpu: float | None
+    ready_cpu: float | None
     rss: int | None
     pss: int | None
 
@@ -69,6 +73,8 @@ class Footprint:
             "later_starts": {
                 "healthy_seconds": Spread.of([start.healthy for start in self.later]).to_json(),
                 "ready_seconds": Spread.of([start.ready for start in self.later]).to_json(),
+                "healthy_cpu_seconds": _middle([start.healthy_cpu for start in self.later]),
+                "ready_cpu_seconds": _middle([start.ready_cpu for start in self.later]),
                 "rss_bytes": _middle([start.rss for start in self.later]),
                 "pss_bytes": _middle([start.pss for start in self.later]),
             },
@@ -81,15 +87,25 @@ class Footprint:
         }
 
     def report(self) -> str:
-        healthy = Spread.of([start.healthy for start in self.later])
-        ready = Spread.of([start.ready for start in self.later])
+        kinds = (
+            ("until /healthz answers, s", "healthy", 1, 2),
+            ("  of it the processor's time, s", "healthy_cpu", 1, 2),
+            ("until /readyz says ready, s", "ready", 1, 2),
+            ("  of it the processor's time, s", "ready_cpu", 1, 2),
+            ("memory when idle (RSS), MiB", "rss", _MIB, 0),
+            ("memory when idle (PSS), MiB", "pss", _MIB, 0),
+        )
+        all_starts = (self.first, *self.later)
         starts = table(
             ("", "first start", f"later ({len(self.later)})", "quartiles"),
             [
-                _seconds_row("until /healthz answers, s", self.first.healthy, healthy),
-                _seconds_row("until /readyz says ready, s", self.first.ready, ready),
-                _bytes_row("memory when idle (RSS), MiB", self.first, self.later, "rss"),
-                _bytes_row("memory when idle (PSS), MiB", self.first, self.later, "pss"),
+                _row(
+                    name,
+                    [getattr(start, kind) for start in all_starts],
+                    unit,
+                    digits,
+                )
+                for name, kind, unit, digits in kinds
             ],
         )
         imports = table(
@@ -112,7 +128,7 @@ def run(data_dir: Path, kb_dir: Path, *, starts: int = 5, settle: float = 5.0) -
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     data_dir.mkdir(parents=True, exist_ok=True)
     console.print("The first start indexes the sample documents; this takes a few minutes.")
-    first = _start(data_dir, kb_dir, settle=settle)
+    first = _start(data_dir, kb_dir, settle=settle, indexing=True)
     later = []
     with progress() as bar:
         for _ in bar.track(range(starts), description="Starting the server again"):
@@ -130,14 +146,23 @@ def run(data_dir: Path, kb_dir: Path, *, starts: int = 5, settle: float = 5.0) -
     )
 
 
-def _start(data_dir: Path, kb_dir: Path, *, settle: float) -> Start:
+def _start(data_dir: Path, kb_dir: Path, *, settle: float, indexing: bool = False) -> Start:
     port = _free_port()
     with _server_process(data_dir, kb_dir, port) as (process, begun):
         healthy = _wait_for(process, port, "/healthz", since=begun)
-        ready = _wait_for(process, port, "/readyz", since=begun)
+        healthy_cpu = _processor_seconds(process.pid)
+        with progress() as bar:
+            task = bar.add_task("Indexing the documents", total=None, visible=indexing)
+
+            def show(state: dict[str, Any]) -> None:
+                done = state.get("ready", 0) + state.get("failed", 0)
+                bar.update(task, completed=done, total=state.get("documents") or None)
+
+            ready = _wait_for(process, port, "/readyz", since=begun, show=show)
+        ready_cpu = _processor_seconds(process.pid)
         time.sleep(settle)
         rss, pss = _memory(process.pid)
-    return Start(healthy, ready, rss, pss)
+    return Start(healthy, ready, healthy_cpu, ready_cpu, rss, pss)
 
 
 @contextmanager
@@ -176,22 +201,30 @@ def _server_process(
 
 
 def _wait_for(
-    process: subprocess.Popen[bytes], port: int, path: str, *, since: float
+    process: subprocess.Popen[bytes],
+    port: int,
+    path: str,
+    *,
+    since: float,
+    show: Callable[[dict[str, Any]], None] = lambda state: None,
 ) -> float:
-    """Seconds from `since` until the address answers 200."""
-    while time.perf_counter() - since < _START_LIMIT:
+    """Seconds from `since` until the address answers 200; `show` is given its answers before."""
+    while (now := time.perf_counter() - since) < _START_LIMIT:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}; see server.log")
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         try:
             connection.request("GET", path)
-            if connection.getresponse().status == 200:
+            response = connection.getresponse()
+            if response.status == 200:
                 return time.perf_counter() - since
+            show(json.loads(response.read()))
         except OSError:
             pass
         finally:
             connection.close()
-        time.sleep(0.01)
+        # Asking takes the server's time too: seldom, once it takes long.
+        time.sleep(min(0.5, max(0.01, now / 100)))
     raise RuntimeError(f"{path} did not answer 200 within {_START_LIMIT} s; see server.log")
 
 
@@ -211,6 +244,15 @@ def _memory(pid: int) -> tuple[int | None, int | None]:
         name: int(size) * 1024 for name, size in re.findall(r"^(Rss|Pss):\s+(\d+) kB", rollup, re.M)
     }
     return sizes.get("Rss"), sizes.get("Pss")
+
+
+def _processor_seconds(pid: int) -> float | None:
+    """What the process has used of the processors so far, from Linux' own account of it."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _imports() -> tuple[list[tuple[str, float]], list[str]]:
@@ -237,30 +279,27 @@ def _imports() -> tuple[list[tuple[str, float]], list[str]]:
     return top, [name for name in HEAVY if name in modules]
 
 
-def _start_json(start: Start) -> dict[str, float | int | None]:
+def _start_json(start: Start) -> dict[str, float | None]:
     return {
         "healthy_seconds": round(start.healthy, 3),
         "ready_seconds": round(start.ready, 3),
+        "healthy_cpu_seconds": start.healthy_cpu,
+        "ready_cpu_seconds": start.ready_cpu,
         "rss_bytes": start.rss,
         "pss_bytes": start.pss,
     }
 
 
-def _middle(values: list[int | None]) -> int | None:
+def _middle(values: Sequence[float | None]) -> float | None:
     known = sorted(value for value in values if value is not None)
     return known[len(known) // 2] if known else None
 
 
-def _seconds_row(name: str, first: float, later: Spread) -> list[str]:
-    quartiles = f"{later.quartile_1:.2f} to {later.quartile_3:.2f}"
-    return [name, f"{first:.2f}", f"{later.median:.2f}", quartiles]
-
-
-def _bytes_row(name: str, first: Start, later: list[Start], kind: str) -> list[str]:
-    values = [getattr(start, kind) for start in later]
-    once: int | None = getattr(first, kind)
-    if once is None or None in values:
+def _row(name: str, values: Sequence[float | None], unit: int, digits: int) -> list[str]:
+    """The first start's value, then median and quartiles of the others."""
+    known = [value / unit for value in values if value is not None]
+    if len(known) < len(values):
         return [name, "?", "?", "?"]
-    spread = Spread.of([value / _MIB for value in values])
-    quartiles = f"{spread.quartile_1:.0f} to {spread.quartile_3:.0f}"
-    return [name, f"{once / _MIB:.0f}", f"{spread.median:.0f}", quartiles]
+    spread = Spread.of(known[1:])
+    quartiles = f"{spread.quartile_1:.{digits}f} to {spread.quartile_3:.{digits}f}"
+    return [name, f"{known[0]:.{digits}f}", f"{spread.median:.{digits}f}", quartiles]

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
-from typing import Any
 
-from benchmarks.figures import console, progress
+from benchmarks.figures import console
+from console import IndexingBar
 from models.store import Store
-from resolvers.knowledge.base import IndexProgress
 from settings import Settings
 from wiring import Parts, create_knowledge, prepare_knowledge
 
 
-def sample_settings(data_dir: Path, kb_dir: Path, **changes: Any) -> Settings:
+def sample_settings(data_dir: Path, kb_dir: Path) -> Settings:
     """The server's defaults without the environment and .env, with the offline generator."""
     return Settings(
         _env_file=None,
         data_dir=data_dir,
         kb_dir=kb_dir,
         database_url=f"sqlite://{(data_dir / 'groundql.db').absolute()}",
-        secret_key="a secret for measurements, nothing else",
+        secret_key=secrets.token_urlsafe(48),
         generator="offline",
         embedding_model="all-MiniLM-L6-v2",
         smtp_url="",
         retention_days=0,
         shutdown_grace=1,
-        **changes,
     )
 
 
@@ -40,15 +39,12 @@ async def index_sample(data_dir: Path, kb_dir: Path) -> int:
     try:
         await store.migrate()
         knowledge = create_knowledge(settings, Parts(), store)
-        with progress() as bar:
-            task = bar.add_task("Indexing the documents", total=None)
-
-            def show(state: IndexProgress) -> None:
-                if state.documents:
-                    bar.update(task, total=state.documents, completed=state.ready + state.failed)
-
-            knowledge.listeners.add(show)
+        bar = IndexingBar(knowledge)
+        bar.start()
+        try:
             await prepare_knowledge(knowledge, kb_dir)
+        finally:
+            bar.stop()
         try:
             if not knowledge.is_ready:
                 raise RuntimeError(f"The sample cannot be indexed: {knowledge.failure}")

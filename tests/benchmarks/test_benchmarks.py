@@ -1,0 +1,125 @@
+"""The benchmarks run, and say what they promise; their figures are no matter of a test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.__main__ import NAMES, main
+from benchmarks.figures import Spread, table
+from tests.application import write_documents
+
+
+def measure(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON figures of one benchmark over the small knowledge base."""
+    file = folder / "figures.json"
+    code = main(
+        [
+            "--only",
+            name,
+            "--json",
+            str(file),
+            "--data-dir",
+            str(folder / "data"),
+            "--kb-dir",
+            str(write_documents(folder / "kb")),
+            *arguments,
+        ]
+    )
+    assert code == 0
+    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    assert results.keys() == {"load_before", name}
+    figures: dict[str, Any] = results[name]
+    return figures
+
+
+def check_spread(spread: dict[str, float], count: int) -> None:
+    assert spread["count"] == count
+    assert 0 < spread["quartile_1"] <= spread["median"] <= spread["quartile_3"] <= spread["p99"]
+
+
+def test_the_first_token_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each question is asked and embedded in each round, and every stage is seen."""
+    figures = measure("first-token", tmp_path, "--questions", "2", "--rounds", "2")
+    for kind in ("first_token", "from_arrival", "embedding", "model"):
+        check_spread(figures[kind], 4)
+    assert figures["ratio"] == pytest.approx(
+        figures["first_token"]["median"] / figures["embedding"]["median"], rel=0.01
+    )
+    stages = figures["stages"]
+    assert len(stages) == 15
+    assert all(stage["begin"] >= 0 and stage["duration"] > 0 for stage in stages.values())
+    # Nothing of an answer is shown before it is committed, nor committed before it is made.
+    order = ["embed the question", "search both indexes", "compose the answer"]
+    order += ["commit the first events", "deliver to the socket", "server writes, client reads"]
+    begins = [stages[name]["begin"] for name in order]
+    assert begins == sorted(begins)
+    assert "ratio of medians" in capsys.readouterr().out
+
+
+def test_the_footprint_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first and a later start as processes; nothing heavy is imported before the port opens."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # faster beside other tests
+    figures = measure("footprint", tmp_path, "--starts", "1", "--settle", "0")
+    assert figures["documents"] == 4
+    assert figures["heavy_imports_before_port"] == []
+    assert len(figures["import_ms"]) == 10
+    assert figures["index_bytes"] > 0
+    assert figures["database_bytes"] > 0
+    first, later = figures["first_start"], figures["later_starts"]
+    assert 0 < first["healthy_seconds"] < first["ready_seconds"]
+    check_spread(later["healthy_seconds"], 1)
+    check_spread(later["ready_seconds"], 1)
+    out = capsys.readouterr().out
+    assert "until /healthz answers" in out
+    assert "heavy libraries among them: none" in out
+
+
+def test_retrieval_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both halves are reported; what a half has no questions for is null."""
+    figures = measure("retrieval", tmp_path, "--questions", "4")
+    for split in ("dev", "test"):
+        assert figures[split]["answerable"] + figures[split]["unanswerable"] > 0
+        assert 0 <= figures[split]["recall_at_5"] <= 1
+        assert "auroc" in figures[split]
+    assert "recall@5" in capsys.readouterr().out
+
+
+def test_the_help_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` names every benchmark, and an unknown one is refused."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in NAMES)
+    with pytest.raises(SystemExit) as ended:
+        main(["--only", "nothing"])
+    assert ended.value.code == 2
+
+
+def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """There are no figures without a measurement."""
+    assert main(["--rounds", "0"]) == 2
+    assert "begin at 1" in capsys.readouterr().err
+
+
+def test_a_spread_holds_quantiles() -> None:
+    """Quartiles and the 99th percentile are interpolated between values."""
+    spread = Spread.of([4.0, 1.0, 3.0, 2.0, 5.0])
+    assert spread == Spread(5, 2.0, 3.0, 4.0, spread.p99)
+    assert spread.p99 == pytest.approx(4.96)
+
+
+def test_a_table_aligns_numbers_to_the_right() -> None:
+    """The first column is text, the others are numbers."""
+    assert table(("name", "n"), [("a", "1"), ("longer", "100")]).splitlines() == [
+        "name      n",
+        "------  ---",
+        "a         1",
+        "longer  100",
+    ]
