@@ -18,14 +18,23 @@ from settings import Settings
 from wiring import Parts, create_knowledge
 
 
-async def migrate(settings: Settings) -> int:
-    """Bring the tables up to date."""
+async def check_store(settings: Settings) -> list[str]:
+    """Connect and bring the tables up to date; returns the names of the applied migrations.
+
+    Raises:
+        StoreError
+    """
     store = Store(settings.store_url)
     await store.open()
     try:
-        applied = await store.migrate()
+        return await store.migrate()
     finally:
         await store.close()
+
+
+async def migrate(settings: Settings) -> int:
+    """Bring the tables up to date."""
+    applied = await check_store(settings)
     done = ", ".join(applied) if applied else "nothing to do"
     console.print(f"{describe_store(settings.store_url)}: {done}")
     return 0

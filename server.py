@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -162,16 +163,15 @@ class _Server(uvicorn.Server):
         if not self.started or self.should_exit:
             return
         knowledge: KnowledgeBase = self._app.state.knowledge
-        url = f"http://localhost:{self._port()}/graphiql/" if self._settings.graphiql else None
+        url = (
+            f"http://localhost:{self._settings.port}/graphiql/" if self._settings.graphiql else None
+        )
         bar = IndexingBar(knowledge)
         bar.start()
         self._banner = asyncio.create_task(
             announce(knowledge, store_url=self._settings.store_url, graphiql_url=url)
         )
         self._banner.add_done_callback(lambda _: bar.stop())
-
-    def _port(self) -> int:
-        return int(self.servers[0].sockets[0].getsockname()[1])
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
         if self._banner is not None:
@@ -182,8 +182,38 @@ class _Server(uvicorn.Server):
         self._captured_signals.clear()
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """The listening socket.
+
+    Raises:
+        SettingsError: the address cannot be used.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        # asyncio switches Nagle's delay off only for sockets that name their protocol.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # Lets go of clients that neither read nor answer, in milliseconds.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
+        listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"HOST {host} with PORT {port} cannot be listened on: {error.strerror or error}."
+        ) from None
+    return listener
+
+
 def serve(settings: Settings) -> int:
-    """Run the server until it is told to stop; returns the exit code."""
+    """Run the server until it is told to stop; returns the exit code.
+
+    Raises:
+        SettingsError, StoreError: before anything is started, in a sentence.
+    """
+    asyncio.run(commands.check_store(settings))
+    listener = listen(settings.host, settings.port)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -198,7 +228,7 @@ def serve(settings: Settings) -> int:
         server_header=False,
     )
     server = _Server(config, app, settings)
-    server.run()
+    server.run(sockets=[listener])
     return 0 if server.started else 1
 
 

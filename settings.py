@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     data_dir: Path = Field(Path("data"), description="Folder for the database, index and mails.")
     database_url: str = Field(
         "",
@@ -220,7 +220,20 @@ def load_secret_key(settings: Settings) -> str:
     if key := settings.secret_key.get_secret_value():
         return key
     path = settings.data_dir / "secret_key"
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        _make_secret_key(path)
+        key = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(
+            f"DATA_DIR {settings.data_dir} cannot be used: {error.strerror or error}."
+        ) from None
+    if len(key) < 32:
+        raise SettingsError(f"The key in {path} is too short; delete the file or set SECRET_KEY.")
+    return key
+
+
+def _make_secret_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         draft = path.with_name(f"secret_key.{secrets.token_hex(4)}")
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -233,10 +246,3 @@ def load_secret_key(settings: Settings) -> str:
             pass  # the other server was first: its key counts
         finally:
             draft.unlink()
-    try:
-        key = path.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"SECRET_KEY is not set and {path} cannot be read: {error}.") from None
-    if len(key) < 32:
-        raise SettingsError(f"The key in {path} is too short; delete the file or set SECRET_KEY.")
-    return key

@@ -101,10 +101,8 @@ class Store:
         self._config = tortoise_config(database_url)
         self._context = TortoiseContext()
         self.is_sqlite = database_url.startswith("sqlite")
-        if self.is_sqlite:
-            path = Path(database_url.removeprefix("sqlite://"))
-            if str(path) != ":memory:":
-                path.parent.mkdir(parents=True, exist_ok=True)
+        name = database_url.removeprefix("sqlite://")
+        self._path = Path(name) if self.is_sqlite and name != ":memory:" else None
 
     async def open(self) -> None:
         """Connect.
@@ -113,15 +111,25 @@ class Store:
             StoreError: the database cannot be reached.
         """
         self.bind()
-        await self._context.init(config=self._config)
         try:
-            await self.connection.execute_query("SELECT 1")
+            self._make_folder()
+            await self._context.init(config=self._config)
+            # Reads the file's header, so that a file of another kind is noticed here.
+            await self.connection.execute_query(
+                "SELECT count(*) FROM sqlite_master" if self.is_sqlite else "SELECT 1"
+            )
         except Exception as error:  # drivers raise OSError, asyncpg and Tortoise errors alike
             await self.close()
+            # What drivers say may quote the URL with its password.
+            reason = str(error) if self.is_sqlite else type(error).__name__
             raise StoreError(
-                f"The database of DATABASE_URL cannot be reached ({type(error).__name__}). "
+                f"The database of DATABASE_URL cannot be used ({reason}). "
                 "Check the address, the name and that it runs."
             ) from error
+
+    def _make_folder(self) -> None:
+        if self._path is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
 
     async def close(self) -> None:
         await self._context.close_connections()
