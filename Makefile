@@ -41,7 +41,7 @@ run: $(STAMP) ## Start the server
 	@exec $(BIN)/python server.py serve
 
 test: $(DEV_STAMP) ## Run all tests (ARGS="..." is given to pytest)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations 15 $(ARGS)
 
 lint: $(DEV_STAMP) ## Check style and import directions
 	$(BIN)/ruff check .

@@ -194,16 +194,24 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         # asyncio switches Nagle's delay off only for sockets that name their protocol.
         listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Lets go of clients that neither read nor answer, in milliseconds.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 20_000)
         listener.bind(address)
     except OSError as error:
-        raise SettingsError(
-            f"HOST {host} with PORT {port} cannot be listened on: {error.strerror or error}."
-        ) from None
+        listener.close()
+        raise _cannot_listen(host, port, error) from None
     return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"HOST {host} with PORT {port} cannot be listened on: {error.strerror or error}."
+    )
 
 
 def serve(settings: Settings) -> int:

@@ -397,14 +397,17 @@ async def test_deleting_a_session_stops_its_reply(scripted: Running) -> None:
     scripted.generator.script = ["Text", asyncio.Event()]
     token = await scripted.login()
     sent = await send(scripted, token)
-    started = scripted.subscribe(FOLLOW, {"id": sent["reply"]["id"]}, token)
-    async for payload in started:
-        if payload["data"]["reply"]["__typename"] == "TextDelta":
-            break
-    reading = asyncio.create_task(follow(scripted, token, sent["reply"]["id"], after=3))
+    text_came = asyncio.Event()
+
+    async def read() -> None:
+        async for payload in scripted.subscribe(FOLLOW, {"id": sent["reply"]["id"]}, token):
+            if payload["data"]["reply"]["__typename"] == "TextDelta":
+                text_came.set()
+
+    reading = asyncio.create_task(read())
+    await text_came.wait()
     await scripted.data(DELETE, {"id": sent["session"]["id"]}, token)
     await asyncio.wait_for(reading, timeout=5)
-    await started.aclose()
     assert scripted.generator.aborted == 1
     found = await scripted.data(HISTORY, {"id": sent["session"]["id"]}, token)
     assert found["session"] is None
