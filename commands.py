@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from console import IndexingBar, console, describe_store
@@ -13,21 +13,22 @@ from models.store import Store
 from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
 from resolvers.knowledge.base import KnowledgeBase
-from resolvers.knowledge.folder import sync_folder
+from resolvers.knowledge.folder import reembed_foreign, sync_folder
 from settings import Settings
 from wiring import Parts, create_knowledge
 
 
-async def check_store(settings: Settings) -> list[str]:
+async def check_store(settings: Settings, *, exclusive: bool = False) -> list[str]:
     """Connect and bring the tables up to date; returns the names of the applied migrations.
 
     Raises:
-        StoreError
+        StoreError: it cannot be used, or (`exclusive`) another server uses it.
     """
     store = Store(settings.store_url)
     await store.open()
     try:
-        return await store.migrate()
+        async with store.exclusive() if exclusive else nullcontext():
+            return await store.migrate()
     finally:
         await store.close()
 
@@ -52,6 +53,7 @@ async def _opened_knowledge(settings: Settings) -> AsyncIterator[KnowledgeBase]:
         try:
             await knowledge.open()
             bar.start()
+            await reembed_foreign(knowledge)
             yield knowledge
         finally:
             bar.stop()
@@ -69,9 +71,12 @@ async def ingest(settings: Settings, folder: Path) -> int:
     try:
         async with _opened_knowledge(settings) as knowledge:
             path = await asyncio.to_thread(folder.resolve)
-            is_kb = path == await asyncio.to_thread(settings.kb_dir.resolve)
-            prefix = "" if is_kb else f"{path.as_posix()}/"
-            result = await sync_folder(knowledge, path, prefix=prefix)
+            kb = await asyncio.to_thread(settings.kb_dir.resolve)
+            if path.is_relative_to(kb):
+                # A part of KB_DIR belongs to it: as a folder of its own it would be there twice.
+                result = await sync_folder(knowledge, kb)
+            else:
+                result = await sync_folder(knowledge, path, prefix=f"{path.as_posix()}/")
             await knowledge.save()
     except RagError as error:
         console.print(f"[red]Error:[/red] {error}")

@@ -86,6 +86,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     store = Store(settings.store_url)
     await store.open()
     stack.push_async_callback(store.close)
+    await stack.enter_async_context(store.exclusive())
     await store.migrate()
 
     knowledge = create_knowledge(settings, parts, store)
@@ -220,7 +221,7 @@ def serve(settings: Settings) -> int:
     Raises:
         SettingsError, StoreError: before anything is started, in a sentence.
     """
-    asyncio.run(commands.check_store(settings))
+    asyncio.run(commands.check_store(settings, exclusive=True))
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
     config = uvicorn.Config(

@@ -32,8 +32,8 @@ class _Measured:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     names = options.only or NAMES
-    if options.rounds < 1 or options.starts < 1:
-        console.print("Error: --rounds and --starts begin at 1.")
+    if options.rounds < 1 or options.starts < 0 or (options.questions or 1) < 1:
+        console.print("Error: --rounds and --questions begin at 1, --starts at 0.")
         return 2
     with ExitStack() as stack:
         if options.data_dir is None:

@@ -70,14 +70,7 @@ class Footprint:
         return {
             "documents": self.documents,
             "first_start": _start_json(self.first),
-            "later_starts": {
-                "healthy_seconds": Spread.of([start.healthy for start in self.later]).to_json(),
-                "ready_seconds": Spread.of([start.ready for start in self.later]).to_json(),
-                "healthy_cpu_seconds": _middle([start.healthy_cpu for start in self.later]),
-                "ready_cpu_seconds": _middle([start.ready_cpu for start in self.later]),
-                "rss_bytes": _middle([start.rss for start in self.later]),
-                "pss_bytes": _middle([start.pss for start in self.later]),
-            },
+            "later_starts": _later_json(self.later) if self.later else None,
             "healthy_goal_seconds": HEALTHY_GOAL,
             "index_bytes": self.index_bytes,
             "database_bytes": self.database_bytes,
@@ -290,6 +283,17 @@ def _start_json(start: Start) -> dict[str, float | None]:
     }
 
 
+def _later_json(starts: Sequence[Start]) -> dict[str, Any]:
+    return {
+        "healthy_seconds": Spread.of([start.healthy for start in starts]).to_json(),
+        "ready_seconds": Spread.of([start.ready for start in starts]).to_json(),
+        "healthy_cpu_seconds": _middle([start.healthy_cpu for start in starts]),
+        "ready_cpu_seconds": _middle([start.ready_cpu for start in starts]),
+        "rss_bytes": _middle([start.rss for start in starts]),
+        "pss_bytes": _middle([start.pss for start in starts]),
+    }
+
+
 def _middle(values: Sequence[float | None]) -> float | None:
     known = sorted(value for value in values if value is not None)
     return known[len(known) // 2] if known else None
@@ -300,6 +304,8 @@ def _row(name: str, values: Sequence[float | None], unit: int, digits: int) -> l
     known = [value / unit for value in values if value is not None]
     if len(known) < len(values):
         return [name, "?", "?", "?"]
+    if len(known) == 1:
+        return [name, f"{known[0]:.{digits}f}", "-", "-"]
     spread = Spread.of(known[1:])
     quartiles = f"{spread.quartile_1:.{digits}f} to {spread.quartile_3:.{digits}f}"
     return [name, f"{known[0]:.{digits}f}", f"{spread.median:.{digits}f}", quartiles]

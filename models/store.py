@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 from tortoise.backends.base.client import BaseDBAsyncClient, TransactionContext
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
@@ -26,6 +29,15 @@ MODEL_MODULES = [
     "models.chunk",
     "models.knowledge_state",
 ]
+
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; there the lock is left out
+    fcntl = None  # type: ignore[assignment]
+
+IN_USE = "Another server uses this database; stop it first, or set another DATABASE_URL."
+LOCK_NUMBER = 4_719_204_455  # any number: it names our lock within the database
 
 
 class StoreError(Exception):
@@ -99,6 +111,7 @@ class Store:
 
     def __init__(self, database_url: str) -> None:
         self._config = tortoise_config(database_url)
+        self._url = database_url
         self._context = TortoiseContext()
         self.is_sqlite = database_url.startswith("sqlite")
         name = database_url.removeprefix("sqlite://")
@@ -133,6 +146,34 @@ class Store:
 
     async def close(self) -> None:
         await self._context.close_connections()
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """Hold the database as its one server: a second one would end the replies of the first.
+
+        The lock goes with the process, however it ends.
+
+        Raises:
+            StoreError: another server holds it.
+        """
+        if self._path is not None:
+            with open(f"{self._path}.lock", "w") as file:  # noqa: ASYNC230 (empty and local)
+                if fcntl is not None:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except OSError:
+                        raise StoreError(IN_USE) from None
+                yield
+        elif self.is_sqlite:
+            yield
+        else:
+            connection = await asyncpg.connect(self._url)
+            try:
+                if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_NUMBER):
+                    raise StoreError(IN_USE)
+                yield
+            finally:
+                await connection.close()
 
     def bind(self) -> None:
         """Make this store the one that queries of the current task go to."""

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from rag.citations import CitationFilter, cite
+from rag.cleaning import TextCleaner
 from rag.embedding.service import EmbeddingService
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
@@ -143,18 +144,19 @@ class Pipeline:
         """
         retrieval = prompt.retrieval
         markers = CitationFilter(len(retrieval.hits) if retrieval.grounded else 0)
+        cleaner = TextCleaner()
         finished = False
         async with aclosing(self.generator.generate(prompt)) as events:
             async for event in events:
                 if isinstance(event, TextPiece):
-                    if text := markers.feed(event.text):
+                    if text := markers.feed(cleaner.feed(event.text)):
                         yield TextPiece(text)
                     continue
-                if not finished and (text := markers.finish()):
+                if not finished and (text := markers.feed(cleaner.finish()) + markers.finish()):
                     yield TextPiece(text)
                 finished = True
                 yield event
-        if not finished and (text := markers.finish()):
+        if not finished and (text := markers.feed(cleaner.finish()) + markers.finish()):
             yield TextPiece(text)
 
     def cite(self, text: str, retrieval: Retrieval) -> list[CitedPassage]:

@@ -16,7 +16,7 @@ from models.chat_message import ChatMessage as MessageRow
 from models.chat_message import MessageRole, MessageStatus, Rating
 from models.chat_session import ChatSession as SessionRow
 from models.citation import Citation as CitationRow
-from resolvers import chat
+from resolvers import chat, errors
 from resolvers.replies.events import Delta, Ended, Event, Sources, Started, StoredHit
 from resolvers.replies.start import Accepted, Question
 from schema.absent import given
@@ -504,7 +504,11 @@ def _payload(accepted: Accepted) -> SendMessagePayload:
 async def _reply_events(
     info: Info, events: AsyncGenerator[Event, None], reply: MessageRow
 ) -> AsyncGenerator[ReplyEvent, None]:
-    """The events as GraphQL types. The stream of a reply that is deleted just ends."""
+    """The events as GraphQL types.
+
+    Raises:
+        NotFound: the session was deleted meanwhile; there is no reply left to end with.
+    """
     reply_id = global_id("ChatMessage", reply.id)
     async with aclosing(events):
         async for event in events:
@@ -519,7 +523,7 @@ async def _reply_events(
                 case Ended():
                     row = await info.context.loaders.messages.load(reply.id)
                     if row is None:
-                        return
+                        raise errors.NotFound("reply")
                     ended = ChatMessage.from_row(row)
                     yield ReplyEnded(seq=event.seq, reply_id=reply_id, reply=ended)
 

@@ -12,7 +12,9 @@ from strawberry import UNSET
 from models.document import Document as DocumentRow
 from models.document import DocumentStatus
 from rag.types import Filter, Hit
+from resolvers.errors import InvalidInput
 from resolvers.knowledge import search
+from resolvers.text import check_text
 from schema.absent import given
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
@@ -92,10 +94,24 @@ class DocumentFilter:
     )
 
 
+MAX_FILTER_VALUES = 100
+MAX_FILTER_LENGTH = 60
+
+
 def to_filter(value: DocumentFilter | None) -> Filter:
-    """The filter as the retrieval takes it; an id of nothing matches nothing."""
+    """The filter as the retrieval takes it; an id of nothing matches nothing.
+
+    Raises:
+        InvalidInput: too many values, or one that no document can have.
+    """
     if value is None:
         return Filter()
+    for values in (value.types, value.categories, value.languages, value.document_ids):
+        if len(given(values) or ()) > MAX_FILTER_VALUES:
+            raise InvalidInput("filter", f"A filter takes at most {MAX_FILTER_VALUES} values each.")
+    for values in (value.types, value.categories, value.languages):
+        for one in given(values) or ():
+            check_text("filter", one, maximum=MAX_FILTER_LENGTH)
     ids = [row_id("Document", one) for one in given(value.document_ids) or ()]
     return Filter(
         types=tuple(given(value.types) or ()),

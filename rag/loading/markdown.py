@@ -12,7 +12,7 @@ from rag.errors import LoadingError
 from rag.types import SourceDocument
 
 MAX_TITLE_LENGTH: Final = 200
-_MAX_LABEL_LENGTH: Final = 64
+_MAX_LABEL_LENGTH: Final = 60
 _MAX_FRONT_MATTER: Final = 16_384
 
 _OPENING = re.compile(r"---[ \t]*\n")
@@ -81,6 +81,8 @@ def _label(fields: dict[str, object], name: str, limit: int) -> str | None:
     label = " ".join(str(value).split())
     if len(label) > limit:
         raise LoadingError(f'"{name}" in the front matter is longer than {limit} characters.')
+    if not label.isprintable():
+        raise LoadingError(f'"{name}" in the front matter holds characters that cannot be shown.')
     return label or None
 
 

@@ -17,6 +17,7 @@ from resolvers.knowledge.base import KnowledgeBase, sha256
 
 log = logging.getLogger("groundql.knowledge")
 
+MAX_PATH = 800
 SUFFIXES = frozenset({".md", ".markdown", ".txt", ".html", ".htm"})
 
 
@@ -109,34 +110,51 @@ async def _sync_file(
         data = await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error)
-        return None
+        # Without a hash, so that the next synchronisation tries again.
+        return await _note_failure(document, path, f"{path} cannot be read: {error.strerror}.", "")
     digest = sha256(data)
     if document is not None and document.content_hash == digest:
         return None
-    if document is None:
-        document = Document(folder_path=path, source=path, content="")
-        fresh = True
-    else:
-        fresh = False
+    known = document
     try:
         source = await asyncio.to_thread(load_file, path, data)
-        await knowledge.put(document, source, content_hash=digest)
-    except (LoadingError, RagError) as error:
+        target = known or Document(folder_path=path, source=path, content="")
+        await knowledge.put(target, source, content_hash=digest)
+    except LoadingError as error:
         log.warning("%s was not indexed: %s", path, error)
-        document.status = DocumentStatus.FAILED
-        document.failure = str(error)[:500]
-        document.content_hash = digest
-        if fresh:
-            document.title, document.type, document.category = (
-                file.stem[:300],
-                "document",
-                "general",
-            )
-            await document.save(force_create=True)
-        else:
-            await document.save(update_fields=["status", "failure", "content_hash", "updated_at"])
-        return DocumentStatus.FAILED
+        return await _note_failure(known, path, str(error), digest)
+    except Exception as error:
+        # One file must never keep the others, and the questions, waiting.
+        log.exception("%s was not indexed", path)
+        reason = (
+            str(error) if isinstance(error, RagError) else "it could not be indexed; see the log"
+        )
+        return await _note_failure(known, path, f"{path}: {reason}", "")
     return DocumentStatus.READY
+
+
+async def _note_failure(
+    known: Document | None, path: str, reason: str, content_hash: str
+) -> DocumentStatus:
+    """List a file as FAILED; its earlier version, if any, stays searchable."""
+    document = known or Document(
+        folder_path=path,
+        source=path,
+        content="",
+        title=path.rpartition("/")[2][:300],
+        type="document",
+        category="general",
+    )
+    document.status = DocumentStatus.FAILED
+    document.failure = reason[:500]
+    document.content_hash = content_hash
+    if known is None:
+        await document.save(force_create=True)
+    else:
+        await Document.filter(id=known.id).update(
+            status=document.status, failure=document.failure, content_hash=content_hash
+        )
+    return DocumentStatus.FAILED
 
 
 def _owns(prefix: str, path: str) -> bool:
@@ -149,7 +167,12 @@ def _list_files(folder: Path) -> Iterator[tuple[str, Path]]:
         relative = file.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if not hidden and file.suffix.lower() in SUFFIXES and file.is_file():
+            path = relative.as_posix()
             if file.is_symlink():
                 log.warning("%s is a link and is not followed", relative)
-                continue
-            yield relative.as_posix(), file
+            elif len(path) > MAX_PATH or not path.isprintable():
+                log.warning(
+                    "%s is left out: its name is too long or not readable text", ascii(path)
+                )
+            else:
+                yield path, file

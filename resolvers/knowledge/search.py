@@ -30,7 +30,7 @@ async def search_knowledge(
     if not 1 <= first <= MAX_HITS:
         raise BadUserInput(f"first must be between 1 and {MAX_HITS}.")
     try:
-        check_text("query", query, maximum=MAX_QUERY)
+        check_text("query", query.strip(), maximum=MAX_QUERY)
     except InvalidInput as error:
         raise BadUserInput(error.message) from error
     try:

@@ -9,10 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import F
 
-from models.chat_message import ChatMessage, MessageStatus
+from models.chat_message import RUNNING, ChatMessage, MessageStatus
 from models.chat_session import ChatSession
 from models.citation import Citation
+from models.knowledge_state import KnowledgeState
 from models.reply_log import EventKind, ReplyEvent, ReplyLog
 from models.store import Store
 from resolvers.clock import Clock
@@ -31,6 +33,9 @@ FEW = 4
 PAUSE = 0.005
 # More pieces than this in one commit are merged all the same.
 MAX_PIECES = 100
+# So often a reply is tried alone while the store can be written.
+MAX_FAILURES = 5
+UNSTORABLE = "The answer could not be stored because of a problem on our side. Please try again."
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
 
 
@@ -95,29 +100,62 @@ class LogWriter:
     async def _commit(
         self, batch: Sequence[tuple[RunningReply, Pending]]
     ) -> Sequence[tuple[RunningReply, Pending]]:
-        """Write and show; returns what could not be written and should be tried again."""
+        """Write and show; returns what could not be written and should be tried again.
+
+        One reply that cannot be stored must not hold up the others: where the store can be written
+        and a batch cannot, its replies go one by one, and one that keeps failing is ended.
+        """
         try:
             written = await self._write(batch)
-        except IntegrityError:
-            # A session was deleted under a running reply. Find out which: one by one.
+        except Exception as error:
+            if not await self._is_writable():
+                log.error("The store cannot be written (%s); %s replies wait", error, len(batch))
+                return batch
             if len(batch) > 1:
                 return [left for one in batch for left in await self._commit([one])]
             running, _ = batch[0]
-            try:
-                if await ChatMessage.filter(id=running.reply_id).exists():
-                    raise
-            except Exception:
-                log.exception("The log of reply %s could not be written", running.reply_id)
+            running.failures += 1
+            if isinstance(error, IntegrityError):
+                row = await ChatMessage.get_or_none(id=running.reply_id)
+                if row is None or row.status not in RUNNING:
+                    log.info("Reply %s was deleted or ended while it ran", running.reply_id)
+                    running.cancel()
+                    running.publish([], closed=True)
+                    return ()
+            if running.failures < MAX_FAILURES:
                 return batch
-            log.info("Reply %s was deleted while it ran", running.reply_id)
-            running.publish([], closed=True)
+            await self._give_up(running)
             return ()
-        except Exception:
-            log.exception("The log of %s replies could not be written", len(batch))
-            return batch
         for running, events, closed in written:
+            running.failures = 0
             running.publish(events, closed=closed)
         return ()
+
+    async def _is_writable(self) -> bool:
+        """Whether the store takes any write at all."""
+        try:
+            async with self._store.transaction():
+                await KnowledgeState.get_or_create(name="write-probe")
+                await KnowledgeState.filter(name="write-probe").update(revision=F("revision") + 1)
+        except Exception:
+            return False
+        return True
+
+    async def _give_up(self, running: RunningReply) -> None:
+        """End a reply whose text cannot be stored, with what readers have seen of it."""
+        log.exception("Reply %s cannot be stored and is ended", running.reply_id)
+        running.cancel()
+        ended = Ended(running.next_seq)
+        try:
+            async with self._store.transaction():
+                await self._finish(
+                    running, [ended], Ending(MessageStatus.FAILED, failure=UNSTORABLE)
+                )
+        except Exception:
+            log.exception("The end of reply %s cannot be stored", running.reply_id)
+            running.publish([], closed=True)
+        else:
+            running.publish([ended], closed=True)
 
     async def _write(
         self, batch: Sequence[tuple[RunningReply, Pending]]
@@ -169,7 +207,7 @@ async def finish_reply(
     Call it inside a transaction.
 
     Raises:
-        IntegrityError: the reply is gone.
+        IntegrityError: the reply is gone, or has ended already.
     """
     now = clock.now()
     delta_ends: list[int] = []
@@ -177,7 +215,7 @@ async def finish_reply(
     for text in texts:
         length += len(text)
         delta_ends.append(length)
-    changed = await ChatMessage.filter(id=reply_id).update(
+    changed = await ChatMessage.filter(id=reply_id, status__in=RUNNING).update(
         content="".join(texts),
         status=ending.status,
         failure=ending.failure,
@@ -191,7 +229,7 @@ async def finish_reply(
         ended_at=now,
     )
     if not changed:
-        raise IntegrityError("the reply is gone")
+        raise IntegrityError("the reply is gone or has ended")
     if ending.citations:
         await Citation.bulk_create(
             Citation(

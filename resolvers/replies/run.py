@@ -14,6 +14,7 @@ from rag.errors import GenerationError
 from rag.generation.base import TextPiece, UsageReport
 from rag.pipeline import Pipeline
 from rag.types import Hit, Retrieval, Turn
+from resolvers.knowledge.base import NotReady
 from resolvers.replies.events import StoredHit
 from resolvers.replies.running import Ending, RunningReply
 
@@ -21,6 +22,9 @@ log = logging.getLogger("groundql.replies")
 
 RetrievalTask: TypeAlias = asyncio.Task[tuple[Pipeline, Retrieval]]
 
+NO_KNOWLEDGE = (
+    "Questions cannot be answered at the moment. Please tell the administrator of this service."
+)
 FAILURE = "The answer could not be generated because of a problem on our side. Please try again."
 INTERRUPTED = "The server was restarted before the answer was complete. Please ask again."
 
@@ -68,6 +72,9 @@ async def run_reply(
     except asyncio.CancelledError:
         status = MessageStatus.STOPPED if running.stop_requested else MessageStatus.INTERRUPTED
         failure = None if running.stop_requested else INTERRUPTED
+    except NotReady as error:
+        log.warning("Reply %s failed: %s", running.reply_id, error)
+        status, failure = MessageStatus.FAILED, NO_KNOWLEDGE
     except GenerationError as error:
         log.warning("Reply %s failed: %s", running.reply_id, error)
         status, failure = MessageStatus.FAILED, error.user_message

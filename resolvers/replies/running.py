@@ -59,6 +59,7 @@ class RunningReply:
         self.closed = False
         self.stop_requested = False
         self.cancelled = False
+        self.failures = 0
         self.generating = False
         self.task: asyncio.Task[None] | None = None
         self.started_at = time.perf_counter()

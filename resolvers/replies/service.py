@@ -13,7 +13,7 @@ from models.user import User
 from rag.pipeline import Pipeline
 from rag.types import Retrieval
 from resolvers.clock import Clock
-from resolvers.errors import InvalidInput
+from resolvers.errors import InvalidInput, RateLimited
 from resolvers.replies.events import Delta, Event, Sources, Started
 from resolvers.replies.log import LogWriter, finish_reply
 from resolvers.replies.run import INTERRUPTED, RetrievalTask, run_reply
@@ -50,6 +50,7 @@ class ReplyService:
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
         self._closing = False
+        self._starting = 0
 
     async def open(self) -> None:
         """Start the log's writer, and end the replies that a crash left unfinished."""
@@ -59,15 +60,25 @@ class ReplyService:
     async def close(self, *, grace: float) -> None:
         """Take no new questions, let running replies finish for `grace` seconds, end the rest."""
         self._closing = True
-        tasks = [running.task for running in self._running.values() if running.task is not None]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace)
-            for running in list(self._running.values()):
-                running.cancel()
-            if late:
-                # Their last commit; a store that is away must not hold up the stop for ever.
-                await asyncio.wait(late, timeout=10)
+        await self._wait_until_idle(grace)
+        for running in list(self._running.values()):
+            running.cancel()
+        # Their last commit; a store that is away must not hold up the stop for ever.
+        await self._wait_until_idle(10)
         await self._writer.close()
+
+    async def _wait_until_idle(self, seconds: float) -> None:
+        """Wait until nothing runs, also what is being accepted right now."""
+        end = asyncio.get_running_loop().time() + seconds
+        while self._running or self._starting:
+            left = end - asyncio.get_running_loop().time()
+            if left <= 0:
+                return
+            tasks = [running.task for running in self._running.values() if running.task]
+            if self._starting or not tasks:
+                await asyncio.sleep(min(0.01, left))
+            else:
+                await asyncio.wait(tasks, timeout=left)
 
     async def start(self, user: User, question: Question) -> Accepted:
         """Store a question with its reply and begin to generate.
@@ -77,10 +88,20 @@ class ReplyService:
 
         Raises:
             InvalidInput, NotFound
+            RateLimited: the server is stopping.
         """
         check_question(question)
         if self._closing:
-            raise InvalidInput("content", "The server is about to restart; send it again soon.")
+            raise RateLimited(
+                "The server is about to restart; send it again.", retry_after_seconds=5
+            )
+        self._starting += 1
+        try:
+            return await self._accept(user, question)
+        finally:
+            self._starting -= 1
+
+    async def _accept(self, user: User, question: Question) -> Accepted:
         for _ in range(5):
             if (earlier := await find_earlier(user, question)) is not None:
                 return earlier

@@ -126,6 +126,21 @@ async def test_text_comes_back_unchanged(store: Store) -> None:
     assert (await ChatSession.get(id=session.id)).title == text
 
 
+async def test_a_database_has_one_server(store: Store) -> None:
+    """A second server is refused while the first holds the lock, and only then."""
+    second = Store(store._url)
+    await second.open()
+    try:
+        async with store.exclusive():
+            with pytest.raises(StoreError, match="Another server"):
+                async with second.exclusive():
+                    pass
+        async with second.exclusive():
+            pass
+    finally:
+        await second.close()
+
+
 async def test_sqlite_is_configured_to_lose_nothing(tmp_path: Path) -> None:
     """WAL, full synchronisation, foreign keys and a busy time-out are in force."""
     store = Store(f"sqlite://{tmp_path / 'test.db'}")

@@ -399,16 +399,24 @@ async def test_deleting_a_session_stops_its_reply(scripted: Running) -> None:
     sent = await send(scripted, token)
     text_came = asyncio.Event()
 
+    outcome: list[str] = []
+
     async def read() -> None:
-        async for payload in scripted.subscribe(FOLLOW, {"id": sent["reply"]["id"]}, token):
-            if payload["data"]["reply"]["__typename"] == "TextDelta":
-                text_came.set()
+        try:
+            async for payload in scripted.subscribe(FOLLOW, {"id": sent["reply"]["id"]}, token):
+                outcome[:] = [payload["data"]["reply"]["__typename"]]
+                if outcome == ["TextDelta"]:
+                    text_came.set()
+        except SubscriptionRefused as refused:
+            outcome[:] = [refused.errors[0]["message"]]
 
     reading = asyncio.create_task(read())
     await text_came.wait()
     await scripted.data(DELETE, {"id": sent["session"]["id"]}, token)
     await asyncio.wait_for(reading, timeout=5)
     assert scripted.generator.aborted == 1
+    # Quick readers see the end before the session is gone.
+    assert outcome[0] in ("ReplyEnded", "There is no such reply.")
     found = await scripted.data(HISTORY, {"id": sent["session"]["id"]}, token)
     assert found["session"] is None
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.application import Running
+from tests.schema.operations import SEND
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,26 @@ async def test_unfit_searches_are_bad_user_input(
     """Sizes and queries out of bounds are refused."""
     token = await offline.login()
     assert await offline.code(SEARCH, {"q": "x", **arguments}, token) == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"types": ["\ud800"]},
+        {"categories": ["a\0b"]},
+        {"languages": ["x" * 61]},
+        {"types": ["x"] * 101},
+        {"documentIds": ["x"] * 101},
+    ],
+)
+async def test_unfit_filters_are_refused(offline: Running, filter: dict[str, Any]) -> None:
+    """Values that no document can have, and too many, are told wherever a filter is taken."""
+    token = await offline.login()
+    assert await offline.code(DOCUMENTS, {"f": filter}, token) == "BAD_USER_INPUT"
+    assert await offline.code(SEARCH, {"q": "x", "f": filter}, token) == "BAD_USER_INPUT"
+    sent = await offline.data(SEND, {"i": {"content": "x", "filter": filter}}, token)
+    assert sent["sendMessage"]["__typename"] == "InvalidInput"
+    assert sent["sendMessage"]["field"] == "filter"
 
 
 async def test_documents_are_paged(offline: Running) -> None:

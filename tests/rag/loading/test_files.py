@@ -52,7 +52,7 @@ def test_title_falls_back_to_heading_and_file_name(data: bytes, title: str) -> N
         ("a.md", b"---\ntitle: x\ntext", "not closed"),
         ("a.md", b"---\ntitle: a: b\n---\ntext", "not valid YAML in line 2"),
         ("a.md", b"---\ntitle: [a]\n---\ntext", '"title" in the front matter must be a text'),
-        ("a.md", b"---\ntype: " + b"x" * 65 + b"\n---\ntext", "longer than 64"),
+        ("a.md", b"---\ntype: " + b"x" * 65 + b"\n---\ntext", "longer than 60"),
         ("a.md", b"---\nlanguage: English\n---\ntext", "two-letter code"),
         ("a.md", b"---\na: &a [" + b"[" * 3000 + b"\n---\ntext", "not valid YAML"),
         ("a.md", b"---\ntitle: {\n---\ntext", "not valid YAML"),

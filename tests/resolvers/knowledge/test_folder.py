@@ -146,6 +146,23 @@ async def test_a_file_that_cannot_be_read_says_why_and_keeps_its_earlier_version
     await world.stop(third)
 
 
+async def test_no_odd_file_keeps_the_others_from_being_indexed(world: World) -> None:
+    """Front matter that no column takes, half a character, a name that is not UTF-8, a folder that
+    is named like a file: each is left out or FAILED with a reason, and the rest is searchable."""
+    (world.folder / "long.md").write_text(f"---\ntype: {'x' * 61}\n---\nText about tents.\n")
+    (world.folder / "half.md").write_text('---\ntitle: "bad \\ud800 title"\n---\nSome text.\n')
+    (world.folder / "nul.md").write_text('---\ntitle: "a\\0b"\n---\nSome text.\n')
+    (world.folder / "folder.md").mkdir()
+    (world.folder / "caf\udce9.md").write_text("# Café\n\nCoffee.\n")
+    knowledge = await world.start()
+    assert knowledge.is_ready
+    assert len(knowledge.index.document_ids()) == 4
+    failed = await Document.filter(status=DocumentStatus.FAILED)
+    assert {row.folder_path for row in failed} == {"long.md", "half.md", "nul.md"}
+    assert all(row.failure for row in failed)
+    await world.stop(knowledge)
+
+
 async def test_another_model_embeds_everything_again(world: World) -> None:
     """Vectors of two models never mix: with another model every document is embedded anew."""
     first = await world.start()

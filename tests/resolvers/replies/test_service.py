@@ -17,7 +17,7 @@ from models.reply_log import ReplyEvent, ReplyLog
 from models.user import User
 from rag.embedding.base import Embedder
 from rag.generation.scripted import ScriptedGenerator
-from resolvers.errors import InvalidInput
+from resolvers.errors import RateLimited
 from resolvers.replies.events import Delta, Ended, Event
 from resolvers.replies.log import LogWriter
 from resolvers.replies.service import ReplyService
@@ -122,6 +122,56 @@ async def test_a_store_that_fails_for_a_while_loses_and_repeats_nothing(
     assert row.content == text_of(events)
 
 
+async def test_a_reply_that_cannot_be_stored_does_not_hold_up_others(
+    scripted: Running,
+    replies: ReplyService,
+    user: User,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It ends as FAILED with what was seen of it; the others go on to their end."""
+    gate = asyncio.Event()
+    scripted.generator.script = ["ok ", gate, "more"]
+    poisoned = await replies.start(user, QUESTION)
+    other = await replies.start(user, QUESTION)
+    await asyncio.sleep(0.1)
+    write = LogWriter._write
+
+    async def failing(self: LogWriter, batch: Any) -> Any:
+        if any(running.reply_id == poisoned.reply.id for running, _ in batch):
+            raise ValueError("this cannot be encoded")
+        return await write(self, batch)
+
+    monkeypatch.setattr(LogWriter, "_write", failing)
+    gate.set()
+    with caplog.at_level(logging.CRITICAL):
+        bad, good = await asyncio.wait_for(
+            asyncio.gather(
+                read(replies.follow(poisoned.reply.id)), read(replies.follow(other.reply.id))
+            ),
+            timeout=20,
+        )
+    assert text_of(good) == "ok more"
+    assert (await ChatMessage.get(id=other.reply.id)).status is MessageStatus.COMPLETE
+    row = await ChatMessage.get(id=poisoned.reply.id)
+    assert row.status is MessageStatus.FAILED
+    assert row.failure
+    assert row.content == text_of(bad)
+    assert bad[-1] == Ended(len(bad))
+
+
+async def test_halves_of_characters_from_a_provider_are_joined(
+    scripted: Running, replies: ReplyService, user: User
+) -> None:
+    """A provider that splits an emoji over two pieces, or sends NUL, breaks nothing."""
+    scripted.generator.script = ["smile \ud83d", "\ude00 a\0b \ud83d"]
+    accepted = await replies.start(user, QUESTION)
+    events = await asyncio.wait_for(read(replies.follow(accepted.reply.id)), timeout=10)
+    row = await ChatMessage.get(id=accepted.reply.id)
+    assert row.status is MessageStatus.COMPLETE
+    assert row.content == text_of(events) == "smile 😀 ab \ufffd"
+
+
 async def test_an_ended_reply_is_stored_compactly(
     scripted: Running, replies: ReplyService, user: User
 ) -> None:
@@ -176,7 +226,7 @@ async def test_closing_ends_what_runs_and_refuses_what_comes(
     row = await ChatMessage.get(id=accepted.reply.id)
     assert row.status is MessageStatus.INTERRUPTED
     assert row.content == "Kept"
-    with pytest.raises(InvalidInput, match="restart"):
+    with pytest.raises(RateLimited, match="restart"):
         await replies.start(user, QUESTION)
 
 
