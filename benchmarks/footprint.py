@@ -165,6 +165,7 @@ def _server_process(
     """The server with its defaults, and when it was started; stopped cleanly at the end."""
     own = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name.upper() not in own}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled modules are kept, as for anyone
     environment |= {
         "PORT": str(port),
         "DATA_DIR": str(data_dir.absolute()),
