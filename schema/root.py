@@ -6,6 +6,7 @@ from typing import Annotated
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.extensions import AddValidationRules
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
@@ -26,6 +27,7 @@ from schema.chat import (
 )
 from schema.context import Info
 from schema.knowledge import Document, KnowledgeQuery
+from schema.limits import OperationLimits
 from schema.node import Node, parse_global_id
 from transport.documents import DocumentCache
 
@@ -95,6 +97,6 @@ def build_schema() -> strawberry.Schema:
             ChatMessage,
             Document,
         ],
-        extensions=[DocumentCache().extension],
+        extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
         config=StrawberryConfig(),
     )
