@@ -71,6 +71,7 @@ class KnowledgeBase:
         self._new_index = new_index
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
+        self._passages = PassageRows()
         self._pipeline: asyncio.Future[Pipeline] | None = None
         self._saved_revision = -1
         self._seen_revision = 0
@@ -120,7 +121,7 @@ class KnowledgeBase:
                 Pipeline(
                     embedding=self.embedding,
                     index=self._index,
-                    passages=PassageRows(),
+                    passages=self._passages,
                     generator=self.generator,
                     **self._pipeline_options,
                 )
@@ -183,6 +184,7 @@ class KnowledgeBase:
             fresh.add(entries, vectors)
             await asyncio.to_thread(fresh.refresh)
             self._index = fresh
+            self._passages.forget()
             if self.is_ready:
                 (await self.pipeline()).index = fresh
             self._seen_revision = revision
@@ -252,6 +254,7 @@ class KnowledgeBase:
                 _vectors(prepared, self.embedding.identity.dimension),
                 old_ids,
             )
+            self._passages.forget()
         return document
 
     async def _insert_chunks(
@@ -281,6 +284,7 @@ class KnowledgeBase:
                 revision = await self._bump_revision()
             self._see(revision)
             self.index.remove_documents([str(document.id)])
+            self._passages.forget()
 
     async def refresh(self) -> None:
         """Do now, beside the event loop, what the next search would have to do after a change."""

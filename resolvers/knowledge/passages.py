@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,16 +37,38 @@ _PAGE = 2_000
 
 
 class PassageRows:
-    """The `PassageStore` of the retrieval library on top of the chunk table."""
+    """The `PassageStore` of the retrieval library on top of the chunk table.
+
+    What was read last is kept: a chunk's row never changes, and a new version of a document has new
+    ones. So only chunks that the index still has may be asked for, and whoever changes documents
+    calls `forget`, lest something deleted stays in memory.
+    """
+
+    def __init__(self, *, keep: int = 512) -> None:
+        """`keep` passages take some 10 MB."""
+        self._keep = keep
+        self._kept: OrderedDict[int, Passage] = OrderedDict()
 
     async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
-        """The passages of these chunks in one query; chunks that are gone are left out."""
-        if not chunk_ids:
-            return {}
-        rows = await Chunk.filter(id__in=list(chunk_ids), document__deleted_at__isnull=True).values(
-            *_DETAILS
-        )
-        return {row["id"]: _passage(row) for row in rows}
+        """The passages of these chunks, in one query or none; chunks that are gone are left out."""
+        kept = self._kept  # `forget` replaces it, also while the query runs
+        found = {number: kept[number] for number in chunk_ids if number in kept}
+        missing = [number for number in chunk_ids if number not in found]
+        if missing:
+            rows = await Chunk.filter(id__in=missing, document__deleted_at__isnull=True).values(
+                *_DETAILS
+            )
+            found |= {row["id"]: _passage(row) for row in rows}
+        for number, passage in found.items():
+            kept[number] = passage
+            kept.move_to_end(number)
+        while len(kept) > self._keep:
+            kept.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        """Keep nothing of what was read until now."""
+        self._kept = OrderedDict()
 
 
 def _passage(row: dict[str, Any]) -> Passage:
