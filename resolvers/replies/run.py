@@ -26,6 +26,9 @@ NO_KNOWLEDGE = (
     "Questions cannot be answered at the moment. Please tell the administrator of this service."
 )
 FAILURE = "The answer could not be generated because of a problem on our side. Please try again."
+# The first text reaches its readers before the rest of the reply is worked on: a generator that never
+# waits would hold it up. Seconds.
+HEAD_START = 0.003
 INTERRUPTED = "The server was restarted before the answer was complete. Please ask again."
 
 
@@ -64,6 +67,9 @@ async def run_reply(
                     pieces.append(event.text)
                     running.add_text(event.text)
                     touch(running)
+                    if len(pieces) == 1:
+                        await running.wait_shown()
+                        await asyncio.sleep(HEAD_START)
                     await running.wait_for_room()
                     # A generator that never waits would keep the writer and everyone else out.
                     await asyncio.sleep(0)

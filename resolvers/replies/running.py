@@ -127,6 +127,11 @@ class RunningReply:
             if not future.done():
                 future.set_result(None)
 
+    async def wait_shown(self) -> None:
+        """Return when the first text is committed, or when none will be."""
+        while self.first_delta_committed_at is None and not self.closed:
+            await self._wait_for_change()
+
     async def wait_closed(self) -> None:
         """Return when the last event is committed."""
         while not self.closed:
