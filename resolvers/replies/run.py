@@ -26,8 +26,8 @@ NO_KNOWLEDGE = (
     "Questions cannot be answered at the moment. Please tell the administrator of this service."
 )
 FAILURE = "The answer could not be generated because of a problem on our side. Please try again."
-# The first text reaches its readers before the rest of the reply is worked on: a generator that never
-# waits would hold it up. Seconds.
+# The first text goes to its readers before the rest of the reply is worked on, since a generator
+# that never waits would hold it up. Seconds.
 HEAD_START = 0.003
 INTERRUPTED = "The server was restarted before the answer was complete. Please ask again."
 
