@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -156,7 +157,12 @@ def test_by_hand(module: str, path: str, body: object, marker: str) -> None:
     """Started from the command line, a server says where it is, answers, and stops on Ctrl-C."""
     command = [sys.executable, "-m", module, "--delay", "0"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Shells start background jobs with SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         hint = process.stdout.readline()
@@ -166,8 +172,11 @@ def test_by_hand(module: str, path: str, body: object, marker: str) -> None:
         status, text = post(origin.strip() + path, body)
         assert (status, marker in text) == (200, True)
         assert process.stdout.readline().startswith("POST ")
-        process.send_signal(2)
-        assert process.wait(5) == 0
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
 
 
 def test_the_base_class_refuses_to_be_used() -> None:
