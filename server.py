@@ -37,7 +37,7 @@ from transport.limits import Limits
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
-from wiring import Parts, create_knowledge, prepare_knowledge
+from wiring import Parts, create_knowledge, prepare_knowledge, spare_collector
 
 log = logging.getLogger("groundql")
 
@@ -158,6 +158,7 @@ class _Server(uvicorn.Server):
         self._app = app
         self._settings = settings
         self._banner: asyncio.Task[None] | None = None
+        self._sparing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -173,10 +174,12 @@ class _Server(uvicorn.Server):
             announce(knowledge, store_url=self._settings.store_url, graphiql_url=url)
         )
         self._banner.add_done_callback(lambda _: bar.stop())
+        self._sparing = asyncio.create_task(spare_collector(knowledge))
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        if self._banner is not None:
-            self._banner.cancel()
+        for task in (self._banner, self._sparing):
+            if task is not None:
+                task.cancel()
         await stop_work(self._app, grace=self._settings.shutdown_grace)
         await super().shutdown(sockets=sockets)
         # uvicorn raises the signals it caught again, which would end a clean stop with -15.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
 from resolvers.clock import Clock, SystemClock
-from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.base import KnowledgeBase, NotReady
 from resolvers.knowledge.folder import reembed_foreign, sync_folder
 from resolvers.passwords import PasswordHasher
 from settings import Settings
@@ -92,6 +94,18 @@ async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
     except Exception:
         log.exception("The knowledge base could not be prepared")
         knowledge.announce_failure("The knowledge base could not be prepared; see the log.")
+
+
+async def spare_collector(knowledge: KnowledgeBase) -> None:
+    """Once everything is loaded, take it out of the garbage collector's sight.
+
+    The libraries bring a million objects that live as long as the server, and each full collection
+    that visits them halts everything for a fifth of a second. For a process that serves to its end.
+    """
+    with suppress(NotReady):
+        await knowledge.pipeline()
+    gc.collect()
+    gc.freeze()
 
 
 def _load_embedder(settings: Settings) -> Embedder:

@@ -43,7 +43,7 @@ from resolvers.replies.events import Delta
 from resolvers.replies.log import LogWriter
 from resolvers.replies.running import RunningReply
 from server import create_app
-from wiring import Parts
+from wiring import Parts, spare_collector
 
 GOAL: Final = 2.0
 _WARM_UP: Final = 12
@@ -310,7 +310,7 @@ async def _server(
         await asyncio.sleep(0.01)
     try:
         knowledge: KnowledgeBase = app.state.knowledge
-        await knowledge.pipeline()
+        await spare_collector(knowledge)
         await asyncio.sleep(1)  # the folder's check after the start
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/graphql", knowledge
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from tortoise.context import TortoiseContext
 from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
+
+from models import sqlite
+from models.statements import Statement, Unmet
 
 MODEL_MODULES = [
     "models.user",
@@ -63,7 +66,7 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
         name = "sqlite"
         path = database_url.removeprefix("sqlite://")
         connection: Any = {
-            "engine": "tortoise.backends.sqlite",
+            "engine": "models.sqlite",
             "credentials": {
                 "file_path": path,
                 "journal_mode": "WAL",
@@ -186,6 +189,28 @@ class Store:
     def transaction(self) -> TransactionContext:
         """Everything inside becomes visible together, or not at all."""
         return in_transaction(self._context.default_connection)
+
+    async def write(self, statements: Sequence[Statement]) -> None:
+        """Execute statements in order, all or none: in the current transaction, or in their own.
+
+        Raises:
+            IntegrityError: a constraint, or a statement that changed other than `expect` rows.
+            OperationalError: the database cannot be written.
+        """
+        connection = self.connection
+        if isinstance(connection, sqlite.Client | sqlite.Transaction):
+            await connection.execute_statements(statements)
+            return
+        async with in_transaction(self._context.default_connection) as transaction:
+            for statement in statements:
+                if len(statement.rows) != 1 and statement.expect is None:
+                    await transaction.execute_many(statement.sql, list(statement.rows))
+                    continue
+                changed = 0
+                for row in statement.rows:
+                    changed += (await transaction.execute_query(statement.sql, row))[0]
+                if statement.expect is not None and changed != statement.expect:
+                    raise Unmet(statement.sql)
 
     async def migrate(self) -> list[str]:
         """Bring the tables up to date; returns the names of the migrations that were applied."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Ids
-from rag.index.lexical import LexicalScores, LexicalText
+from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery
 from rag.stemming import stems
 
 # Importing bm25s sets its logger to DEBUG, and each rebuilt index would be a line in the log.
@@ -40,6 +40,7 @@ class Bm25Index:
         self._sets: dict[int, frozenset[str]] = {}
         self._languages: dict[int, str] = {}
         self._stale = False
+        self._version = 0
         self._bm25: Any = None
         self._vocabulary: dict[str, int] = {}
         self._idf: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
@@ -69,44 +70,49 @@ class Bm25Index:
                 del self._sets[number], self._languages[number]
                 self._stale = True
 
-    def search(self, query: str, k: int, *, allowed: Ids | None = None) -> Ids:
+    def prepare(self, query: str) -> PreparedQuery:
         self._refresh()
+        parts: dict[str, tuple[tuple[str, ...], float, NDArray[np.float32] | None]] = {}
+        for language in self._masks:
+            terms = _query_terms(query, language)
+            known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
+            scores = self._bm25.get_scores(known) if known else None
+            parts[language] = terms, self._bound(terms), scores
+        return PreparedQuery(query, self._version, parts)
+
+    def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
+        query = self._current(query)
         if not len(self._ids):
             return self._ids
         scores = np.zeros(len(self._ids), dtype=np.float32)
-        for language, mask in self._masks.items():
-            terms = _query_terms(query, language)
-            known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
-            if known:
-                bound = self._bound(terms)
-                scores = np.where(mask, self._bm25.get_scores(known) / bound, scores)
+        for language, (_, bound, bm25) in query.parts.items():
+            if bm25 is not None:
+                scores = np.where(self._masks[language], bm25 / bound, scores)
         if allowed is not None:
             scores = np.where(np.isin(self._ids, allowed), scores, 0)
         found = np.flatnonzero(scores > 0)
         order = np.lexsort((self._ids[found], -scores[found]))[:k]
         return self._ids[found[order]]
 
-    def score(self, query: str, ids: Ids) -> LexicalScores:
-        self._refresh()
+    def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
+        query = self._current(query)
         scores = np.zeros(len(ids), dtype=np.float32)
         coverage = np.zeros(len(ids), dtype=np.float32)
-        by_language: dict[str, tuple[tuple[str, ...], float, Any]] = {}
         for place, number in enumerate(ids.tolist()):
             row = self._rows.get(number)
             if row is None:
                 continue
-            language = self._languages[number]
-            if language not in by_language:
-                terms = _query_terms(query, language)
-                known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
-                bm25 = self._bm25.get_scores(known) if known else None
-                by_language[language] = terms, self._bound(terms), bm25
-            terms, bound, bm25 = by_language[language]
+            terms, bound, bm25 = query.parts[self._languages[number]]
             if bm25 is not None:
                 scores[place] = bm25[row] / bound
                 present = self._sets[number].intersection(terms)
                 coverage[place] = self._mass(tuple(present)) / bound
         return LexicalScores(ids, scores, coverage)
+
+    def _current(self, query: PreparedQuery) -> PreparedQuery:
+        if self._stale or query.version != self._version:
+            return self.prepare(query.text)
+        return query
 
     def similarity(self, first: int, second: int) -> float:
         one, other = self._sets.get(first), self._sets.get(second)
@@ -152,6 +158,7 @@ class Bm25Index:
             for language in sorted(set(self._languages.values()))
         }
         self._stale = False
+        self._version += 1
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from rag.cleaning import TextCleaner
 from rag.embedding.service import EmbeddingService
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
+from rag.index.lexical import PreparedQuery
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import MAX_QUERY_LENGTH, search_texts
@@ -108,10 +109,16 @@ class Pipeline:
         if started is None:
             started = self.start_query(question, history=history)
         k = max(1, min(self._top_k if limit is None else limit, MAX_LIMIT))
-        vectors = await _result_of(started)
+        try:
+            # The words are looked up while the model works.
+            queries = [await self._prepare(text) for text in started.texts]
+            vectors = await started.vectors
+        except asyncio.CancelledError:
+            started.cancel()
+            raise
         best: tuple[list[Hit], int] | None = None
-        for number, text in enumerate(started.texts):
-            hits = await self._search(text, vectors[number], k, filter)
+        for number, query in enumerate(queries):
+            hits = await self._search(query, vectors[number], k, filter)
             if best is None or (hits and hits[0].score > _best_score(best[0])):
                 best = hits, number
         assert best is not None
@@ -163,12 +170,23 @@ class Pipeline:
         """The verified source of each [n] in a finished answer; none if nothing was found."""
         return cite(text, retrieval) if retrieval.grounded else []
 
-    async def _search(self, text: str, vector: FloatMatrix, k: int, filter: Filter) -> list[Hit]:
+    async def _prepare(self, text: str) -> PreparedQuery:
+        if self._is_small:
+            return self.index.prepare(text)
+        return await asyncio.to_thread(self.index.prepare, text)
+
+    @property
+    def _is_small(self) -> bool:
+        return len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale
+
+    async def _search(
+        self, query: PreparedQuery, vector: FloatMatrix, k: int, filter: Filter
+    ) -> list[Hit]:
         pool = max(k, _POOL)
-        if len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale:
-            candidates = self.index.search(text, vector, pool, filter)
+        if self._is_small:
+            candidates = self.index.search(query, vector, pool, filter)
         else:
-            candidates = await asyncio.to_thread(self.index.search, text, vector, pool, filter)
+            candidates = await asyncio.to_thread(self.index.search, query, vector, pool, filter)
         if not candidates:
             return []
         passages = await self._passages.passages([item.chunk_id for item in candidates])
@@ -185,14 +203,6 @@ def _between(first: FloatMatrix, second: FloatMatrix) -> FloatMatrix:
     middle = first + second
     length = float(np.linalg.norm(middle))
     return middle / length if length else first
-
-
-async def _result_of(started: StartedQuery) -> FloatMatrix:
-    try:
-        return await started.vectors
-    except asyncio.CancelledError:
-        started.cancel()
-        raise
 
 
 def _hit(candidate: Candidate, passage: Passage, vector: FloatMatrix) -> Hit:

@@ -283,7 +283,7 @@ async def authenticate(
         claims = services.tokens.read_access_token(rest.strip() or scheme)
     except InvalidToken as error:
         return None, error.message
-    row = await Login.get_or_none(id=claims.login_id, user_id=claims.user_id).select_related("user")
+    row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
         return None, "This login was ended; log in again."
     return Viewer(user=row.user, login=row), None

@@ -11,7 +11,6 @@ from uuid import UUID
 from models.chat_message import ChatMessage
 from models.chat_session import ChatSession
 from models.citation import Citation
-from models.document import Document
 from models.user import User
 
 
@@ -25,11 +24,6 @@ async def sessions(ids: Sequence[UUID]) -> list[ChatSession]:
 
 async def messages(ids: Sequence[UUID]) -> list[ChatMessage]:
     return await ChatMessage.filter(id__in=set(ids))
-
-
-async def documents(ids: Sequence[UUID]) -> list[Document]:
-    """Deleted ones included: old replies name them. Whoever shows one checks `deleted_at`."""
-    return await Document.filter(id__in=set(ids))
 
 
 async def citations(message_ids: Sequence[UUID]) -> list[Citation]:

@@ -15,8 +15,9 @@ from models.citation import Citation
 from models.document import Document
 from models.user import User
 from resolvers import rows
+from resolvers.context import Services
 
-R = TypeVar("R", User, ChatSession, ChatMessage, Document)
+R = TypeVar("R", User, ChatSession, ChatMessage)
 
 
 class Loaders:
@@ -25,12 +26,17 @@ class Loaders:
     They batch but do not cache: a subscription lives long, and must see what has changed since.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, services: Services) -> None:
         self.users = DataLoader(_load_users, cache=False)
         self.sessions = DataLoader(_load_sessions, cache=False)
         self.messages = DataLoader(_load_messages, cache=False)
         self.citations = DataLoader(_load_citations, cache=False)
-        self.documents = DataLoader(_load_documents, cache=False)
+        self.documents = DataLoader(self._load_documents, cache=False)
+        self._knowledge = services.knowledge
+
+    async def _load_documents(self, keys: list[UUID]) -> list[Document | None]:
+        found = await self._knowledge.documents.documents(keys)
+        return [found.get(key) for key in keys]
 
 
 def _in_order(keys: Sequence[UUID], found: Iterable[R]) -> list[R | None]:
@@ -48,10 +54,6 @@ async def _load_sessions(keys: list[UUID]) -> list[ChatSession | None]:
 
 async def _load_messages(keys: list[UUID]) -> list[ChatMessage | None]:
     return _in_order(keys, await rows.messages(keys))
-
-
-async def _load_documents(keys: list[UUID]) -> list[Document | None]:
-    return _in_order(keys, await rows.documents(keys))
 
 
 async def _load_citations(keys: list[UUID]) -> list[list[Citation]]:

@@ -45,7 +45,7 @@ class ApplicationHooks:
                 user_agent=connection.headers.get("user-agent", "")[:300],
                 request_id=connection.request_id,
             ),
-            loaders=Loaders(),
+            loaders=Loaders(self._services),
         )
 
     def format_error(self, error: GraphQLError) -> dict[str, Any]:

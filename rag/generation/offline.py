@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from rag.generation.base import GenerationEvent, Prompt, TextPiece, UsageReport
@@ -14,7 +15,7 @@ from rag.language import detect_language
 from rag.plain import plain_sentences, section_numbers
 from rag.prompt import estimate_tokens
 from rag.stemming import stems
-from rag.types import Hit, Passage, Retrieval
+from rag.types import Hit, Retrieval, Span
 
 MAX_SENTENCES: Final = 4
 # Sentences from hits after this one are rarely about the question.
@@ -53,6 +54,16 @@ class _Sentence:
     section: int  # how many headings stand before it in the passage
     text: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Readable:
+    """A sentence of a passage without its markup."""
+
+    place: int
+    section: int
+    text: str
+    terms: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,37 +202,48 @@ def _scored(retrieval: Retrieval) -> list[_Sentence]:
 def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
     """The hit's sentences nearest to the question; those that say nothing alone are left out."""
     passage = hit.passage
-    readable = plain_sentences(passage.text, passage.start, passage.sentences)
-    sections = section_numbers(passage.text, passage.start, passage.sentences)
+    readable = _readable(passage.text, passage.start, passage.sentences, _language(hit))
     cosines: list[float] = (
         (passage.sentence_vectors @ retrieval.focus_vector).tolist()
-        if len(passage.sentence_vectors) == len(readable)
-        else [0.0] * len(readable)
+        if len(passage.sentence_vectors) == len(passage.sentences)
+        else [0.0] * len(passage.sentences)
     )
-    language = _language(hit)
     return [
-        _Candidate(place, number, section, text, frozenset(stems(text, language)), cosine)
-        for number, (section, text, cosine) in enumerate(
-            zip(sections, readable, cosines, strict=True)
-        )
-        if _says_something(text, passage, number)
+        _Candidate(place, item.place, item.section, item.text, item.terms, cosines[item.place])
+        for item in readable
     ]
+
+
+# Passages that answer one question answer others, too.
+@lru_cache(maxsize=1024)
+def _readable(
+    text: str, start: int, sentences: tuple[Span, ...], language: str
+) -> tuple[_Readable, ...]:
+    plain = plain_sentences(text, start, sentences)
+    sections = section_numbers(text, start, sentences)
+    return tuple(
+        _Readable(place, section, sentence, frozenset(stems(sentence, language)))
+        for place, (section, sentence) in enumerate(zip(sections, plain, strict=True))
+        if _says_something(sentence, text, sentences[place].start - start)
+    )
 
 
 def _language(hit: Hit) -> str:
     return hit.passage.language or "en"
 
 
-def _says_something(text: str, passage: Passage, number: int) -> bool:
-    """Not a table's head, nor a caption or word on its own, unless it is an item of a list."""
-    if not text:
+def _says_something(sentence: str, passage: str, start: int) -> bool:
+    """Whether the readable form of the sentence at `start` of a passage's text stands alone.
+
+    Not a table's head, nor a caption or word on its own, unless it is an item of a list.
+    """
+    if not sentence:
         return False
-    if text[-1] in ".!?:" or len(text.split()) >= 4:
+    if sentence[-1] in ".!?:" or len(sentence.split()) >= 4:
         return True
-    start = passage.sentences[number].start - passage.start
-    line_start = passage.text.rfind("\n", 0, start) + 1
-    marked = bool(passage.text[line_start:start].strip())  # a bullet or number stands before it
-    return marked or passage.text[start : start + 1] == "|"
+    line_start = passage.rfind("\n", 0, start) + 1
+    marked = bool(passage[line_start:start].strip())  # a bullet or number stands before it
+    return marked or passage[start : start + 1] == "|"
 
 
 def _ended(text: str) -> str:

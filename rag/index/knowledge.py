@@ -12,7 +12,7 @@ import numpy as np
 
 from rag.errors import IndexFileError
 from rag.index.base import DenseIndex, Ids
-from rag.index.lexical import LexicalIndex, LexicalText
+from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery
 from rag.types import NO_FILTER, Filter, FloatMatrix
 
 # score = cosine + LEXICAL_WEIGHT * lexical. A sum of bounded parts keeps their absolute meaning
@@ -117,10 +117,19 @@ class KnowledgeIndex:
     def refresh(self) -> None:
         """Rebuild what changes have made stale, so that the next search need not."""
         with self._lock:
-            self._lexical.search("", 1)
+            self._lexical.prepare("")
+
+    def prepare(self, query_text: str) -> PreparedQuery:
+        """The part of `search` that needs no vector, to be done while the query is embedded."""
+        with self._lock:
+            return self._lexical.prepare(query_text)
 
     def search(
-        self, query_text: str, query_vector: FloatMatrix, k: int, filter: Filter = NO_FILTER
+        self,
+        query: str | PreparedQuery,
+        query_vector: FloatMatrix,
+        k: int,
+        filter: Filter = NO_FILTER,
     ) -> list[Candidate]:
         """The k best passages for a query, best first, without near-duplicates."""
         with self._lock:
@@ -129,13 +138,15 @@ class KnowledgeIndex:
                 return []
             pool = max(_POOL, 3 * k)
             ids, cosines = self.dense.search(query_vector, pool, allowed=allowed)
-            matching = self._lexical.search(query_text, pool, allowed=allowed)
+            if isinstance(query, str):
+                query = self._lexical.prepare(query)
+            matching = self._lexical.search(query, pool, allowed=allowed)
             others = np.setdiff1d(matching, ids)
             if len(others):
                 others, their_cosines = self.dense.search(query_vector, len(others), allowed=others)
                 ids = np.concatenate([ids, others])
                 cosines = np.concatenate([cosines, their_cosines])
-            lexical = self._lexical.score(query_text, ids)
+            lexical = self._lexical.score(query, ids)
             fused = cosines + LEXICAL_WEIGHT * lexical.scores
             order = np.lexsort((ids, -fused))
             best = [

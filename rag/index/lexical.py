@@ -34,6 +34,19 @@ class LexicalScores:
     coverage: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedQuery:
+    """A query's scores for all passages, for one state of the index.
+
+    `parts` has an entry per language: the query's stems, the highest score that they could reach,
+    and the BM25 score of each of the index's rows (None: no stem is known).
+    """
+
+    text: str
+    version: int
+    parts: dict[str, tuple[tuple[str, ...], float, NDArray[np.float32] | None]]
+
+
 class LexicalIndex(Protocol):
     """Term search over passages, keyed by chunk id. The owner guards it against concurrent use."""
 
@@ -49,10 +62,14 @@ class LexicalIndex(Protocol):
     def remove(self, ids: Sequence[int]) -> None:
         """Remove passages; unknown ids are ignored."""
 
-    def search(self, query: str, k: int, *, allowed: Ids | None = None) -> Ids:
+    def prepare(self, query: str) -> PreparedQuery:
+        """The part of a search that needs nothing but the words, to be done while other work, such
+        as embedding, is under way. What is prepared before a change is prepared anew."""
+
+    def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
         """The k best of `allowed` (all, if None), best first; only those that share a term."""
 
-    def score(self, query: str, ids: Ids) -> LexicalScores:
+    def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         """How well passages match; an unknown id gets zeros."""
 
     def similarity(self, first: int, second: int) -> float:

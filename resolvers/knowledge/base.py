@@ -25,7 +25,13 @@ from rag.ingest import PreparedChunk, prepare
 from rag.pipeline import Pipeline
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
-from resolvers.knowledge.passages import PassageRows, chunk_row, read_entries, read_vectors
+from resolvers.knowledge.passages import (
+    DocumentRows,
+    PassageRows,
+    chunk_row,
+    read_entries,
+    read_vectors,
+)
 
 log = logging.getLogger("groundql.knowledge")
 
@@ -72,6 +78,7 @@ class KnowledgeBase:
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
         self._passages = PassageRows()
+        self.documents = DocumentRows()
         self._pipeline: asyncio.Future[Pipeline] | None = None
         self._saved_revision = -1
         self._seen_revision = 0
@@ -184,7 +191,7 @@ class KnowledgeBase:
             fresh.add(entries, vectors)
             await asyncio.to_thread(fresh.refresh)
             self._index = fresh
-            self._passages.forget()
+            self._forget()
             if self.is_ready:
                 (await self.pipeline()).index = fresh
             self._seen_revision = revision
@@ -254,7 +261,7 @@ class KnowledgeBase:
                 _vectors(prepared, self.embedding.identity.dimension),
                 old_ids,
             )
-            self._passages.forget()
+            self._forget()
         return document
 
     async def _insert_chunks(
@@ -284,7 +291,11 @@ class KnowledgeBase:
                 revision = await self._bump_revision()
             self._see(revision)
             self.index.remove_documents([str(document.id)])
-            self._passages.forget()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._passages.forget()
+        self.documents.forget()
 
     async def refresh(self) -> None:
         """Do now, beside the event loop, what the next search would have to do after a change."""

@@ -1,15 +1,16 @@
-"""Chunks as the retrieval library wants them."""
+"""What is read of the knowledge base again and again."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
 from models.chunk import Chunk
-from models.document import DocumentStatus
+from models.document import Document, DocumentStatus
 from rag.index.knowledge import IndexEntry
 from rag.ingest import PreparedChunk
 from rag.types import FloatMatrix, Passage, Span
@@ -62,6 +63,37 @@ class PassageRows:
         for number, passage in found.items():
             kept[number] = passage
             kept.move_to_end(number)
+        while len(kept) > self._keep:
+            kept.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        """Keep nothing of what was read until now."""
+        self._kept = OrderedDict()
+
+
+class DocumentRows:
+    """Documents by id, deleted ones included; kept and forgotten as passages are.
+
+    Every reader of a reply is shown the documents of its sources with the first event, so reading
+    them must not hold up the text that comes with it.
+    """
+
+    def __init__(self, *, keep: int = 128) -> None:
+        """`keep` documents of some pages each take about 1 MB."""
+        self._keep = keep
+        self._kept: OrderedDict[UUID, Document] = OrderedDict()
+
+    async def documents(self, ids: Sequence[UUID]) -> dict[UUID, Document]:
+        """The rows of these documents, in one query or none; unknown ids are left out."""
+        kept = self._kept  # `forget` replaces it, also while the query runs
+        found = {key: kept[key] for key in ids if key in kept}
+        missing = {key for key in ids if key not in found}
+        if missing:
+            found |= {row.id: row for row in await Document.filter(id__in=missing)}
+        for key, row in found.items():
+            kept[key] = row
+            kept.move_to_end(key)
         while len(kept) > self._keep:
             kept.popitem(last=False)
         return found

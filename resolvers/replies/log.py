@@ -16,6 +16,7 @@ from models.chat_session import ChatSession
 from models.citation import Citation
 from models.knowledge_state import KnowledgeState
 from models.reply_log import EventKind, ReplyEvent, ReplyLog
+from models.statements import Statement, delete, insert_values, update
 from models.store import Store
 from resolvers.clock import Clock
 from resolvers.replies.events import Delta, Ended, Event, Sources
@@ -147,10 +148,9 @@ class LogWriter:
         running.cancel()
         ended = Ended(running.next_seq)
         try:
-            async with self._store.transaction():
-                await self._finish(
-                    running, [ended], Ending(MessageStatus.FAILED, failure=UNSTORABLE)
-                )
+            await self._store.write(
+                self._finish(running, [ended], Ending(MessageStatus.FAILED, failure=UNSTORABLE))
+            )
         except Exception:
             log.exception("The end of reply %s cannot be stored", running.reply_id)
             running.publish([], closed=True)
@@ -160,30 +160,37 @@ class LogWriter:
     async def _write(
         self, batch: Sequence[tuple[RunningReply, Pending]]
     ) -> list[tuple[RunningReply, list[Event], bool]]:
-        rows: list[ReplyEvent] = []
+        rows: list[list[Any]] = []
+        statements: list[Statement] = []
         written: list[tuple[RunningReply, list[Event], bool]] = []
         merge = len(batch) > FEW
-        async with self._store.transaction():
-            for running, pending in batch:
-                events = _events(running, pending, merge=merge)
-                written.append((running, events, pending.ending is not None))
-                if pending.ending is not None:
-                    await self._finish(running, events, pending.ending)
-                else:
-                    rows.extend(_row(running, event) for event in events)
-                    if pending.sources is not None:
-                        await ChatMessage.filter(id=running.reply_id).update(
-                            status=MessageStatus.STREAMING
-                        )
-            if rows:
-                await ReplyEvent.bulk_create(rows)
+        for running, pending in batch:
+            events = _events(running, pending, merge=merge)
+            written.append((running, events, pending.ending is not None))
+            if pending.ending is not None:
+                statements += self._finish(running, events, pending.ending)
+                continue
+            rows.extend(_row(running, event) for event in events)
+            if pending.sources is not None:
+                statements.append(
+                    update(
+                        ChatMessage,
+                        {"id": running.reply_id},
+                        {"status": MessageStatus.STREAMING},
+                    )
+                )
+        if rows:
+            statements.append(insert_values(ReplyEvent, _ROW, rows))
+        await self._store.write(statements)
         return written
 
-    async def _finish(self, running: RunningReply, events: list[Event], ending: Ending) -> None:
+    def _finish(
+        self, running: RunningReply, events: list[Event], ending: Ending
+    ) -> list[Statement]:
         everything = [*running.committed, *events]
         texts = [event.text for event in everything if isinstance(event, Delta)]
         sources = next((event for event in everything if isinstance(event, Sources)), None)
-        await finish_reply(
+        return finish_reply(
             running.reply_id,
             running.session_id,
             texts=texts,
@@ -193,7 +200,7 @@ class LogWriter:
         )
 
 
-async def finish_reply(
+def finish_reply(
     reply_id: UUID,
     session_id: UUID,
     *,
@@ -201,13 +208,10 @@ async def finish_reply(
     sources: list[dict[str, Any]] | None,
     ending: Ending,
     clock: Clock,
-) -> None:
-    """Write a reply's end: its row, citations and compact log in place of its events.
+) -> list[Statement]:
+    """What writes a reply's end: its row, citations and compact log in place of its events.
 
-    Call it inside a transaction.
-
-    Raises:
-        IntegrityError: the reply is gone, or has ended already.
+    Written together, these raise IntegrityError if the reply is gone or has ended already.
     """
     now = clock.now()
     delta_ends: list[int] = []
@@ -215,38 +219,53 @@ async def finish_reply(
     for text in texts:
         length += len(text)
         delta_ends.append(length)
-    changed = await ChatMessage.filter(id=reply_id, status__in=RUNNING).update(
-        content="".join(texts),
-        status=ending.status,
-        failure=ending.failure,
-        grounded=ending.grounded,
-        provider=ending.provider,
-        model=ending.model,
-        prompt_tokens=ending.prompt_tokens,
-        completion_tokens=ending.completion_tokens,
-        first_token_ms=ending.first_token_ms,
-        total_ms=ending.total_ms,
-        ended_at=now,
-    )
-    if not changed:
-        raise IntegrityError("the reply is gone or has ended")
+    statements = [
+        update(
+            ChatMessage,
+            {"id": reply_id},
+            {
+                "content": "".join(texts),
+                "status": ending.status,
+                "failure": ending.failure,
+                "grounded": ending.grounded,
+                "provider": ending.provider,
+                "model": ending.model,
+                "prompt_tokens": ending.prompt_tokens,
+                "completion_tokens": ending.completion_tokens,
+                "first_token_ms": ending.first_token_ms,
+                "total_ms": ending.total_ms,
+                "ended_at": now,
+            },
+            among=("status", RUNNING),
+            expect=1,
+        ),
+        insert_values(
+            ReplyLog, ("reply_id", "sources", "delta_ends"), [[reply_id, sources, delta_ends]]
+        ),
+        delete(ReplyEvent, {"reply_id": reply_id}),
+        update(ChatSession, {"id": session_id}, {"updated_at": now}),
+    ]
     if ending.citations:
-        await Citation.bulk_create(
-            Citation(
-                message_id=reply_id,
-                number=cited.number,
-                document_id=cited.document_id,
-                title=cited.title,
-                quote=cited.quote,
-                start_offset=cited.start,
-                end_offset=cited.end,
-                score=cited.score,
+        statements.append(
+            insert_values(
+                Citation,
+                _CITATION,
+                [
+                    [
+                        reply_id,
+                        cited.number,
+                        cited.document_id,
+                        cited.title,
+                        cited.quote,
+                        cited.start,
+                        cited.end,
+                        cited.score,
+                    ]
+                    for cited in ending.citations
+                ],
             )
-            for cited in ending.citations
         )
-    await ReplyLog.create(reply_id=reply_id, sources=sources, delta_ends=delta_ends)
-    await ReplyEvent.filter(reply_id=reply_id).delete()
-    await ChatSession.filter(id=session_id).update(updated_at=now)
+    return statements
 
 
 def _events(running: RunningReply, pending: Pending, *, merge: bool) -> list[Event]:
@@ -271,17 +290,25 @@ def _events(running: RunningReply, pending: Pending, *, merge: bool) -> list[Eve
     return events
 
 
-def _row(running: RunningReply, event: Event) -> ReplyEvent:
+_ROW = ("reply_id", "seq", "kind", "text", "data")
+_CITATION = (
+    "message_id",
+    "number",
+    "document_id",
+    "title",
+    "quote",
+    "start_offset",
+    "end_offset",
+    "score",
+)
+
+
+def _row(running: RunningReply, event: Event) -> list[Any]:
+    """The values of `_ROW`."""
     match event:
         case Sources():
-            return ReplyEvent(
-                reply_id=running.reply_id,
-                seq=event.seq,
-                kind=EventKind.SOURCES,
-                data=[hit.to_json() for hit in event.hits],
-            )
+            hits = [hit.to_json() for hit in event.hits]
+            return [running.reply_id, event.seq, EventKind.SOURCES, None, hits]
         case Delta():
-            return ReplyEvent(
-                reply_id=running.reply_id, seq=event.seq, kind=EventKind.DELTA, text=event.text
-            )
+            return [running.reply_id, event.seq, EventKind.DELTA, event.text, None]
     raise TypeError(f"{type(event).__name__} is not written on its own")

@@ -50,7 +50,7 @@ class ReplyService:
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
         self._closing = False
-        self._starting = 0
+        self._accepting: set[asyncio.Task[Accepted]] = set()
 
     async def open(self) -> None:
         """Start the log's writer, and end the replies that a crash left unfinished."""
@@ -70,12 +70,12 @@ class ReplyService:
     async def _wait_until_idle(self, seconds: float) -> None:
         """Wait until nothing runs, also what is being accepted right now."""
         end = asyncio.get_running_loop().time() + seconds
-        while self._running or self._starting:
+        while self._running or self._accepting:
             left = end - asyncio.get_running_loop().time()
             if left <= 0:
                 return
             tasks = [running.task for running in self._running.values() if running.task]
-            if self._starting or not tasks:
+            if self._accepting or not tasks:
                 await asyncio.sleep(min(0.01, left))
             else:
                 await asyncio.wait(tasks, timeout=left)
@@ -95,20 +95,30 @@ class ReplyService:
             raise RateLimited(
                 "The server is about to restart; send it again.", retry_after_seconds=5
             )
-        self._starting += 1
-        try:
-            return await self._accept(user, question)
-        finally:
-            self._starting -= 1
+        # A caller who goes away must not leave a stored question whose reply nobody generates.
+        accepting = asyncio.create_task(self._accept(user, question))
+        self._accepting.add(accepting)
+        accepting.add_done_callback(self._accepted)
+        return await asyncio.shield(accepting)
+
+    def _accepted(self, task: asyncio.Task[Accepted]) -> None:
+        self._accepting.discard(task)
+        if not task.cancelled():
+            task.exception()  # the caller has it, or is gone
 
     async def _accept(self, user: User, question: Question) -> Accepted:
         for _ in range(5):
             if (earlier := await find_earlier(user, question)) is not None:
                 return earlier
             place = await find_place(user, question)
+            storing = asyncio.create_task(
+                store_question(self._store, self._clock, user, question, place)
+            )
+            # The write is on its way to the disk before the model takes the processor.
+            await asyncio.sleep(0)
             retrieval = asyncio.create_task(self._retrieve(question, place))
             try:
-                accepted = await store_question(self._store, self._clock, user, question, place)
+                accepted = await storing
             except PlaceTaken:
                 retrieval.cancel()
                 continue
@@ -199,8 +209,8 @@ class ReplyService:
         for message in left:
             events = await read_growing(message.id, 0)
             sources = next((event for event in events if isinstance(event, Sources)), None)
-            async with self._store.transaction():
-                await finish_reply(
+            await self._store.write(
+                finish_reply(
                     message.id,
                     message.session_id,
                     texts=[event.text for event in events if isinstance(event, Delta)],
@@ -208,6 +218,7 @@ class ReplyService:
                     ending=Ending(MessageStatus.INTERRUPTED, failure=INTERRUPTED),
                     clock=self._clock,
                 )
+            )
         if left:
             log.warning("Ended %s replies that the last run left unfinished", len(left))
         return len(left)

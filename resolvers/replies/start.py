@@ -10,7 +10,7 @@ from tortoise.exceptions import IntegrityError
 from models.base import new_id
 from models.chat_message import RUNNING, ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
-from models.reply_log import EventKind, ReplyEvent
+from models.statements import insert, update
 from models.store import Store
 from models.user import User
 from rag.types import Filter, Turn
@@ -159,7 +159,7 @@ class PlaceTaken(Exception):
 async def store_question(
     store: Store, clock: Clock, user: User, question: Question, place: Place
 ) -> Accepted:
-    """Write session (if new), question, reply and the reply's first event in one transaction.
+    """Write session (if new), question and reply in one transaction.
 
     Raises:
         PlaceTaken: the end of the branch has moved since `find_place`, or the same client key was
@@ -188,21 +188,23 @@ async def store_question(
         created_at=now,
     )
     try:
-        async with store.transaction():
-            if session is None:
-                session = await ChatSession.create(
-                    owner_id=user.id,
-                    title=one_line(question.content, TITLE_LENGTH),
-                    created_at=now,
-                    updated_at=now,
-                )
-            else:
-                await _take_place(store, session, parent, question)
-                await ChatSession.filter(id=session.id).update(updated_at=now)
-                session.updated_at = now
+        if session is None:
+            session = ChatSession(
+                id=new_id(),
+                owner_id=user.id,
+                title=one_line(question.content, TITLE_LENGTH),
+                created_at=now,
+                updated_at=now,
+            )
             message.session_id = reply.session_id = session.id
-            await ChatMessage.bulk_create([message, reply])
-            await ReplyEvent.create(reply_id=reply.id, seq=1, kind=EventKind.STARTED)
+            await store.write([insert(session), insert(message, reply)])
+        else:
+            message.session_id = reply.session_id = session.id
+            async with store.transaction():
+                await _take_place(store, session, parent, question)
+                touched = update(ChatSession, {"id": session.id}, {"updated_at": now})
+                await store.write([touched, insert(message, reply)])
+            session.updated_at = now
     except IntegrityError as error:
         raise PlaceTaken from error
     return Accepted(session, message, reply, fresh=True)

@@ -27,15 +27,17 @@ async def read_stored(reply_id: UUID, after: int) -> tuple[list[Event], bool]:
 
 
 async def read_growing(reply_id: UUID, after: int) -> list[Event]:
-    """The committed events of a reply that has not ended."""
+    """The committed events of a reply that has not ended.
+
+    ReplyStarted needs no row of its own: it is committed when the reply is.
+    """
     rows = await ReplyEvent.filter(reply_id=reply_id, seq__gt=after).order_by("seq")
-    return [_event(row) for row in rows]
+    started: list[Event] = [Started(1)] if after < 1 else []
+    return started + [_event(row) for row in rows]
 
 
 def _event(row: ReplyEvent) -> Event:
     match row.kind:
-        case EventKind.STARTED:
-            return Started(row.seq)
         case EventKind.SOURCES:
             return Sources(row.seq, tuple(StoredHit.from_json(hit) for hit in row.data or ()))
         case EventKind.DELTA:

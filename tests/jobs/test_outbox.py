@@ -174,16 +174,19 @@ async def test_crash_while_sending(store: Store, clock: SettableClock, postman: 
 
 async def test_uncommitted_mails(store: Store, clock: SettableClock, postman: Postman) -> None:
     """A mail goes out after its transaction is committed, never before."""
-    begun = asyncio.Event()
+    written, commit = asyncio.Event(), asyncio.Event()
 
-    async def send() -> int:
-        await begun.wait()
-        return await send_due_mails(store, postman, clock)
+    async def register() -> None:
+        async with store.transaction():
+            await enqueue(clock, "a")
+            written.set()
+            await commit.wait()
 
-    job = asyncio.create_task(send())
-    async with store.transaction():
-        await enqueue(clock, "a")
-        begun.set()
-        await asyncio.sleep(0.05)
-        assert postman.delivered == []
-    assert await job == 1
+    registering = asyncio.create_task(register())
+    await written.wait()
+    early = asyncio.create_task(send_due_mails(store, postman, clock))
+    await asyncio.sleep(0.05)
+    assert postman.delivered == []
+    commit.set()
+    await registering
+    assert await early + await send_due_mails(store, postman, clock) == 1

@@ -52,7 +52,7 @@ async def session(
     await ChatMessage.bulk_create(chain, batch_size=200)
     if chain:
         reply = chain[-1]
-        await ReplyEvent.create(reply_id=reply.id, seq=1, kind=EventKind.STARTED)
+        await ReplyEvent.create(reply_id=reply.id, seq=2, kind=EventKind.SOURCES, data=[])
         await ReplyLog.create(reply_id=reply.id, delta_ends=[1])
         await Citation.create(
             message_id=reply.id,

@@ -40,12 +40,12 @@ def index() -> Bm25Index:
 )
 def test_finds_other_forms_of_a_word(index: Bm25Index, query: str, expected: list[int]) -> None:
     """Words are stemmed in the language of each passage; function words find nothing."""
-    assert index.search(query, 10).tolist() == expected
+    assert index.search(index.prepare(query), 10).tolist() == expected
 
 
 def test_scores_are_bounded(index: Bm25Index) -> None:
     """Score and coverage lie within 0..1; all of a query's words cover it fully."""
-    scores = index.score("descale espresso machines", np.array([5, 2, 1, 99]))
+    scores = index.score(index.prepare("descale espresso machines"), np.array([5, 2, 1, 99]))
     assert scores.coverage.tolist() == pytest.approx([1.0, scores.coverage[1], 0, 0])
     assert 0 < scores.scores[1] < scores.scores[0] < 1
     assert scores.scores[2:].tolist() == [0, 0]
@@ -54,30 +54,32 @@ def test_scores_are_bounded(index: Bm25Index) -> None:
 
 def test_an_unknown_word_lowers_the_score(index: Bm25Index) -> None:
     """A word that no passage has counts in the bound: half the question is not covered."""
-    known = index.score("espresso", np.array([5]))
-    half = index.score("espresso surfboard", np.array([5]))
+    known = index.score(index.prepare("espresso"), np.array([5]))
+    half = index.score(index.prepare("espresso surfboard"), np.array([5]))
     assert half.scores[0] < known.scores[0] / 2
     assert half.coverage[0] < 0.5
 
 
 def test_search_is_restricted_and_limited(index: Bm25Index) -> None:
     """Only allowed ids, at most k."""
-    assert index.search("espresso machine", 10, allowed=np.array([1, 2])).tolist() == [2]
-    assert index.search("espresso machine", 1).tolist() == [5]
+    assert index.search(
+        index.prepare("espresso machine"), 10, allowed=np.array([1, 2])
+    ).tolist() == [2]
+    assert index.search(index.prepare("espresso machine"), 1).tolist() == [5]
 
 
 def test_changes_take_effect_at_the_next_search(index: Bm25Index) -> None:
     """Adding replaces, removing forgets, and both say that a rebuild is due."""
-    index.search("boots", 1)
+    index.search(index.prepare("boots"), 1)
     assert not index.is_stale
     index.add([LexicalText(1, "Skis only.", "en")])
     assert index.is_stale
-    assert index.search("boots", 1).tolist() == []
-    assert index.search("ski", 1).tolist() == [1]
+    assert index.search(index.prepare("boots"), 1).tolist() == []
+    assert index.search(index.prepare("ski"), 1).tolist() == [1]
     index.remove([77])
     assert not index.is_stale
     index.remove([1, 2, 3, 4, 5, 6])
-    assert index.search("ski", 1).tolist() == []
+    assert index.search(index.prepare("ski"), 1).tolist() == []
     assert len(index) == 0
 
 
@@ -85,8 +87,8 @@ def test_passages_without_words_are_harmless() -> None:
     """An index of function words alone finds nothing."""
     index = Bm25Index()
     index.add([LexicalText(1, "the of and", "en"), LexicalText(2, "", "en")])
-    assert index.search("the house", 5).tolist() == []
-    assert index.score("house", np.array([1, 2])).scores.tolist() == [0, 0]
+    assert index.search(index.prepare("the house"), 5).tolist() == []
+    assert index.score(index.prepare("house"), np.array([1, 2])).scores.tolist() == [0, 0]
 
 
 def test_similarity_is_the_share_of_common_words(index: Bm25Index) -> None:
@@ -103,7 +105,7 @@ def test_no_text_breaks_it(texts: list[str], query: str) -> None:
     """Any passages and any query give bounded scores."""
     index = Bm25Index()
     index.add([LexicalText(number, text, "de") for number, text in enumerate(texts)])
-    index.search(query, 3)
-    scores = index.score(query, np.arange(len(texts)))
+    index.search(index.prepare(query), 3)
+    scores = index.score(index.prepare(query), np.arange(len(texts)))
     assert ((scores.scores >= 0) & (scores.scores <= 1)).all()
     assert ((scores.coverage >= 0) & (scores.coverage <= 1.0001)).all()

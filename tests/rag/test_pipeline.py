@@ -162,10 +162,10 @@ async def test_a_stale_or_large_index_is_searched_in_a_thread(
         monkeypatch.setattr(asyncio, "to_thread", record)
         assert pipeline.index.is_stale
         await pipeline.retrieve(RETURNS)
-        assert threads == [pipeline.index.search]
+        assert threads == [pipeline.index.prepare]
         assert not pipeline.index.is_stale
         await pipeline.retrieve(RETURNS)
-        assert threads == [pipeline.index.search]
+        assert threads == [pipeline.index.prepare]
 
 
 async def test_wrong_markers_are_removed_from_the_stream() -> None:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tortoise.backends.sqlite.client import SqliteClient
 
+from models.sqlite import Client
 from tests.application import Running
 from tests.schema.operations import ASK, HISTORY, SESSIONS
 
@@ -23,7 +23,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     queries: list[str] = []
     with monkeypatch.context() as patch:
         for name in ("execute_query", "execute_query_dict", "execute_insert"):
-            original = getattr(SqliteClient, name)
+            original = getattr(Client, name)
 
             def wrapped(original: Any) -> Any:
                 async def call(self: Any, query: str, *arguments: Any) -> Any:
@@ -34,7 +34,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
                 return call
 
-            patch.setattr(SqliteClient, name, wrapped(original))
+            patch.setattr(Client, name, wrapped(original))
         yield queries
 
 
