@@ -14,21 +14,13 @@ from strawberry.types import ExecutionContext
 from resolvers import chat
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
-from schema.chat import (
-    ChatMessage,
-    ChatMutation,
-    ChatQuery,
-    ChatSession,
-    ChatSubscription,
-    ReplyEnded,
-    ReplyStarted,
-    SourcesFound,
-    TextDelta,
-)
+from schema.chat import ChatMutation, ChatQuery, ChatSubscription
+from schema.chat_types import ChatMessage, ChatSession
 from schema.context import Info
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.node import Node, parse_global_id
+from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from transport.documents import DocumentCache
 
 
