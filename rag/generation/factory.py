@@ -9,6 +9,7 @@ from typing import Literal
 
 from rag.errors import RagError
 from rag.generation.base import Generator, RetryPolicy, Timeouts
+from rag.generation.vendor import VendorGenerator
 
 Kind = Literal["offline", "openai", "gemini", "gemini-legacy"]
 
@@ -72,42 +73,34 @@ def create_generator(
             missing.
     """
     chosen = choose(kind, has_openai_key=openai is not None, has_gemini_key=gemini is not None)
-    if chosen == "openai" and openai is not None:
+    endpoint = openai if chosen == "openai" else gemini
+    if chosen == "offline" or endpoint is None:
+        from rag.generation.offline import OfflineGenerator
+
+        return OfflineGenerator()
+    return _adapter(chosen)(
+        api_key=endpoint.api_key,
+        model=endpoint.model,
+        base_url=endpoint.base_url,
+        timeouts=timeouts,
+        retry=retry,
+    )
+
+
+def _adapter(kind: Literal["openai", "gemini", "gemini-legacy"]) -> type[VendorGenerator]:
+    if kind == "openai":
         from rag.generation.openai import OpenAIGenerator
 
-        return OpenAIGenerator(
-            api_key=openai.api_key,
-            model=openai.model,
-            base_url=openai.base_url,
-            timeouts=timeouts,
-            retry=retry,
-        )
-    if chosen == "gemini" and gemini is not None:
+        return OpenAIGenerator
+    if kind == "gemini":
         from rag.generation.gemini import GeminiGenerator
 
-        return GeminiGenerator(
-            api_key=gemini.api_key,
-            model=gemini.model,
-            base_url=gemini.base_url,
-            timeouts=timeouts,
-            retry=retry,
-        )
-    if chosen == "gemini-legacy" and gemini is not None:
-        try:
-            from rag.generation.gemini_legacy import GeminiLegacyGenerator
-        except ModuleNotFoundError as error:
-            raise RagError(
-                "The generator gemini-legacy needs the optional extra gemini-legacy;"
-                " install it with: pip install '.[gemini-legacy]'"
-            ) from error
-
-        return GeminiLegacyGenerator(
-            api_key=gemini.api_key,
-            model=gemini.model,
-            base_url=gemini.base_url,
-            timeouts=timeouts,
-            retry=retry,
-        )
-    from rag.generation.offline import OfflineGenerator
-
-    return OfflineGenerator()
+        return GeminiGenerator
+    try:
+        from rag.generation.gemini_legacy import GeminiLegacyGenerator
+    except ModuleNotFoundError as error:
+        raise RagError(
+            "The generator gemini-legacy needs the optional extra gemini-legacy;"
+            " install it with: pip install '.[gemini-legacy]'"
+        ) from error
+    return GeminiLegacyGenerator

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 
 import httpx2
 from google import genai
 from google.genai import errors, types
 
-from rag.errors import ProviderTimeout, ProviderUnavailable
-from rag.generation.base import GenerationEvent, Prompt, RetryPolicy, Timeouts, UsageReport
+from rag.generation.base import Prompt, UsageReport
 from rag.generation.gemini_words import (
     OFFICIAL_BASE_URL,
     blocked_prompt,
@@ -19,15 +18,14 @@ from rag.generation.gemini_words import (
     parse_retry_delay,
     split_system,
 )
-from rag.generation.masking import checked_base_url, checked_key, with_cause, without_secret
 from rag.generation.retrying import (
     Chunk,
     Failure,
     Finish,
     failure_of_status,
     parse_retry_after,
-    stream_answer,
 )
+from rag.generation.vendor import Access, VendorApi, VendorGenerator
 
 # The SDK hands out no object that could close a stream's connection: its stream is a chain of
 # asynchronous generators, and closing the outermost leaves the others to the garbage collector.
@@ -35,55 +33,14 @@ from rag.generation.retrying import (
 _opened: ContextVar[list[httpx2.Response]] = ContextVar("_opened")
 
 
-class GeminiGenerator:
-    """Streams `generateContent` through the vendor's SDK.
-
-    Raises (constructor):
-        RagError: the key or the base URL cannot be one.
-    """
-
-    provider = "gemini"
-
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        self._timeouts = timeouts or Timeouts()
-        self._retry = retry or RetryPolicy()
-        self._model = model
-        self._base_url = checked_base_url(base_url or OFFICIAL_BASE_URL)
-        self._api = _GenerateContent(
-            key=checked_key(api_key), model=model, base_url=self._base_url, timeouts=self._timeouts
-        )
-
-    def __repr__(self) -> str:
-        return f"GeminiGenerator(model={self._model!r}, base_url={self._base_url!r})"
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        return stream_answer(self._api, prompt, timeouts=self._timeouts, retry=self._retry)
-
-    async def close(self) -> None:
-        await self._api.close()
-
-
-class _GenerateContent:
+class _GenerateContent(VendorApi):
     name = "gemini"
 
-    def __init__(self, *, key: str, model: str, base_url: str, timeouts: Timeouts) -> None:
-        self._key = key
-        self._model = model
+    def __init__(self, access: Access) -> None:
+        super().__init__(access)
         # Only connecting is timed here: `retrying` times the tokens, from outside. It is a hook
         # because the SDK sets the time-out of each request anew, to none.
-        limits = httpx2.Timeout(None, connect=timeouts.connect).as_dict()
+        limits = httpx2.Timeout(None, connect=access.timeouts.connect).as_dict()
 
         async def set_timeout(request: httpx2.Request) -> None:
             request.extensions["timeout"] = limits
@@ -98,9 +55,9 @@ class _GenerateContent:
         )
         self._client = genai.Client(
             vertexai=False,
-            api_key=key,
+            api_key=access.key,
             # No retry options: the SDK then tries once.
-            http_options=types.HttpOptions(base_url=base_url, httpx_async_client=self._http),
+            http_options=types.HttpOptions(base_url=access.base_url, httpx_async_client=self._http),
         )
 
     async def open(self, prompt: Prompt) -> _ContentStream:
@@ -109,7 +66,7 @@ class _GenerateContent:
         token = _opened.set(responses)
         try:
             chunks = await self._client.aio.models.generate_content_stream(
-                model=self._model,
+                model=self._access.model,
                 contents=[
                     types.Content(role=role, parts=[types.Part(text=text) for text in texts])
                     for role, texts in grouped_turns(turns)
@@ -135,24 +92,19 @@ class _GenerateContent:
         self._client.close()
         await self._http.aclose()
 
-    def explain(self, error: Exception) -> Failure:
-        return with_cause(self._explain(error), error, self._key)
-
     def _explain(self, error: Exception) -> Failure:
-        said = without_secret(error, self._key)
         if isinstance(error, httpx2.TimeoutException):
             # The only time-out that this client has, see `__init__`.
-            return Failure(ProviderTimeout("gemini: connecting took too long"), retry=True)
+            return self._connecting_took_too_long()
         if isinstance(error, httpx2.RequestError):
-            detail = f"gemini: connection failed: {type(error).__name__}: {said}"
-            return Failure(ProviderUnavailable(detail), retry=True)
+            return self._unavailable(
+                f"connection failed: {type(error).__name__}: {self._masked(error)}"
+            )
         if isinstance(error, errors.APIError) and isinstance(error.code, int):
-            said = without_secret(f"{error.code} {error.status}: {error.message}", self._key)
+            said = self._masked(f"{error.code} {error.status}: {error.message}")
             detail = f"gemini: {said}"
             return failure_of_status(error.code, detail, retry_after=_retry_after(error))
-        # The SDK lets through whatever its JSON, SSE and model parsing throws.
-        detail = f"gemini: malformed answer: {type(error).__name__}: {said}"
-        return Failure(ProviderUnavailable(detail), retry=True)
+        return self._malformed(error)
 
 
 class _ContentStream:
@@ -214,3 +166,10 @@ def _retry_after(error: errors.APIError) -> float | None:
         if isinstance(detail, dict) and str(detail.get("@type")).endswith("google.rpc.RetryInfo"):
             return parse_retry_delay(detail.get("retryDelay"))
     return None
+
+
+class GeminiGenerator(VendorGenerator):
+    """Streams `generateContent` through the vendor's SDK."""
+
+    official_base_url = OFFICIAL_BASE_URL
+    api_type = _GenerateContent

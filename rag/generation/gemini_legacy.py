@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,8 +26,7 @@ with warnings.catch_warnings():
     from google.generativeai import protos
     from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
-from rag.errors import ProviderTimeout, ProviderUnavailable
-from rag.generation.base import GenerationEvent, Prompt, RetryPolicy, Timeouts, UsageReport
+from rag.generation.base import Prompt, UsageReport
 from rag.generation.gemini_words import (
     OFFICIAL_BASE_URL,
     blocked_prompt,
@@ -36,60 +34,18 @@ from rag.generation.gemini_words import (
     grouped_turns,
     split_system,
 )
-from rag.generation.masking import checked_base_url, checked_key, with_cause, without_secret
-from rag.generation.retrying import Chunk, Failure, Finish, failure_of_status, stream_answer
+from rag.generation.retrying import Chunk, Failure, Finish, failure_of_status
+from rag.generation.vendor import Access, VendorApi, VendorGenerator
 
 
-class GeminiLegacyGenerator:
-    """Streams `GenerateContent` over gRPC. A `base_url` of http:// means a plain-text channel.
-
-    Build it inside the event loop that will use it.
-
-    Raises (constructor):
-        RagError: the key or the base URL cannot be one.
-    """
-
-    provider = "gemini-legacy"
-
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        self._timeouts = timeouts or Timeouts()
-        self._retry = retry or RetryPolicy()
-        self._model = model
-        self._base_url = checked_base_url(base_url or OFFICIAL_BASE_URL)
-        self._api = _GenerateContent(
-            key=checked_key(api_key), model=model, base_url=self._base_url, timeouts=self._timeouts
-        )
-
-    def __repr__(self) -> str:
-        return f"GeminiLegacyGenerator(model={self._model!r}, base_url={self._base_url!r})"
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        return stream_answer(self._api, prompt, timeouts=self._timeouts, retry=self._retry)
-
-    async def close(self) -> None:
-        await self._api.close()
-
-
-class _GenerateContent:
+class _GenerateContent(VendorApi):
     name = "gemini-legacy"
 
-    def __init__(self, *, key: str, model: str, base_url: str, timeouts: Timeouts) -> None:
-        self._key = key
-        self._model = model if "/" in model else f"models/{model}"
-        self._connect_timeout = timeouts.connect
-        address = urlsplit(base_url)
+    def __init__(self, access: Access) -> None:
+        super().__init__(access)
+        self._resource = access.model if "/" in access.model else f"models/{access.model}"
+        self._connect_timeout = access.timeouts.connect
+        address = urlsplit(access.base_url)
         # gRPC's own retries are off, and after a failed connection it waits no longer than we do.
         options = [("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000)]
         if address.scheme == "https":
@@ -109,7 +65,7 @@ class _GenerateContent:
         await self._connect()
         system, turns = split_system(prompt.messages)
         request = protos.GenerateContentRequest(
-            model=self._model,
+            model=self._resource,
             contents=[
                 protos.Content(role=role, parts=[protos.Part(text=text) for text in texts])
                 for role, texts in grouped_turns(turns)
@@ -119,7 +75,7 @@ class _GenerateContent:
             request.system_instruction = protos.Content(parts=[protos.Part(text=system)])
         call = await self._client.stream_generate_content(
             request,
-            metadata=[("x-goog-api-key", self._key)],
+            metadata=[("x-goog-api-key", self._access.key)],
             retry=None,
             timeout=None,
         )
@@ -134,28 +90,22 @@ class _GenerateContent:
         else:
             return
         if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:  # gRPC keeps trying: refused
-            refused = ProviderUnavailable("gemini-legacy: connection failed")
-            raise Failure(refused, retry=True)
-        late = ProviderTimeout("gemini-legacy: connecting took too long")
-        raise Failure(late, retry=True)
+            raise self._unavailable("connection failed")
+        raise self._connecting_took_too_long()
 
     async def close(self) -> None:
         await self._channel.close()
 
-    def explain(self, error: Exception) -> Failure:
-        return with_cause(self._explain(error), error, self._key)
-
     def _explain(self, error: Exception) -> Failure:
         if isinstance(error, exceptions.GoogleAPICallError) and error.code is not None:
-            said = without_secret(f"{int(error.code)}: {error.message}", self._key)
+            said = self._masked(f"{int(error.code)}: {error.message}")
             retry_after = None
             for detail in error.details:
                 if isinstance(detail, error_details_pb2.RetryInfo):
                     retry_after = max(0.0, detail.retry_delay.ToTimedelta().total_seconds())
             detail = f"gemini-legacy: {said}"
             return failure_of_status(int(error.code), detail, retry_after=retry_after)
-        said = without_secret(f"{type(error).__name__}: {error}", self._key)
-        return Failure(ProviderUnavailable(f"gemini-legacy: {said}"), retry=True)
+        return self._unavailable(self._masked(f"{type(error).__name__}: {error}"))
 
 
 class _ContentStream:
@@ -195,3 +145,13 @@ def _read(chunk: Any) -> Chunk:
 def _name(value: Any) -> str:
     """An enum's name; values that are younger than the SDK come as bare numbers."""
     return str(getattr(value, "name", value))
+
+
+class GeminiLegacyGenerator(VendorGenerator):
+    """Streams `GenerateContent` over gRPC. A `base_url` of http:// means a plain-text channel.
+
+    Build it inside the event loop that will use it.
+    """
+
+    official_base_url = OFFICIAL_BASE_URL
+    api_type = _GenerateContent

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import cast
 
 import httpx2
@@ -13,11 +12,9 @@ from rag.errors import (
     GenerationError,
     ProviderRateLimited,
     ProviderRejected,
-    ProviderTimeout,
     ProviderUnavailable,
 )
-from rag.generation.base import GenerationEvent, Prompt, RetryPolicy, Timeouts, UsageReport
-from rag.generation.masking import checked_base_url, checked_key, with_cause, without_secret
+from rag.generation.base import Prompt, UsageReport
 from rag.generation.retrying import (
     BLOCKED_ANSWER,
     BLOCKED_QUESTION,
@@ -27,68 +24,25 @@ from rag.generation.retrying import (
     Finish,
     failure_of_status,
     parse_retry_after,
-    stream_answer,
 )
-
-OFFICIAL_BASE_URL = "https://api.openai.com/v1"
+from rag.generation.vendor import Access, VendorApi, VendorGenerator
 
 # A request that waits for free quota only prolongs the wait of the person who asked.
 QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 
 
-class OpenAIGenerator:
-    """Streams chat completions through the vendor's SDK.
-
-    Raises (constructor):
-        RagError: the key or the base URL cannot be one.
-    """
-
-    provider = "openai"
-
-    def __init__(
-        self,
-        *,
-        api_key: str,
-        model: str,
-        base_url: str | None = None,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-    ) -> None:
-        self._timeouts = timeouts or Timeouts()
-        self._retry = retry or RetryPolicy()
-        self._model = model
-        self._base_url = checked_base_url(base_url or OFFICIAL_BASE_URL)
-        self._api = _ChatCompletions(
-            key=checked_key(api_key), model=model, base_url=self._base_url, timeouts=self._timeouts
-        )
-
-    def __repr__(self) -> str:
-        return f"OpenAIGenerator(model={self._model!r}, base_url={self._base_url!r})"
-
-    @property
-    def model(self) -> str:
-        return self._model
-
-    def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        return stream_answer(self._api, prompt, timeouts=self._timeouts, retry=self._retry)
-
-    async def close(self) -> None:
-        await self._api.client.close()
-
-
-class _ChatCompletions:
+class _ChatCompletions(VendorApi):
     name = "openai"
 
-    def __init__(self, *, key: str, model: str, base_url: str, timeouts: Timeouts) -> None:
-        self._key = key
-        self._model = model
+    def __init__(self, access: Access) -> None:
+        super().__init__(access)
         # Cleared for good once the endpoint has refused the option.
         self._ask_for_usage = True
         # Only connecting is timed here: `retrying` times the tokens, from outside.
-        timeout = httpx2.Timeout(None, connect=timeouts.connect)
-        self.client = openai.AsyncOpenAI(
-            api_key=key,
-            base_url=base_url,
+        timeout = httpx2.Timeout(None, connect=access.timeouts.connect)
+        self._client = openai.AsyncOpenAI(
+            api_key=access.key,
+            base_url=access.base_url,
             timeout=timeout,
             max_retries=0,
             http_client=httpx2.AsyncClient(
@@ -105,8 +59,8 @@ class _ChatCompletions:
         )
         if self._ask_for_usage:
             try:
-                stream = await self.client.chat.completions.create(
-                    model=self._model,
+                stream = await self._client.chat.completions.create(
+                    model=self._access.model,
                     messages=messages,
                     stream=True,
                     stream_options={"include_usage": True},
@@ -117,26 +71,26 @@ class _ChatCompletions:
                     raise
                 self._ask_for_usage = False
         return _CompletionStream(
-            await self.client.chat.completions.create(
-                model=self._model, messages=messages, stream=True
+            await self._client.chat.completions.create(
+                model=self._access.model, messages=messages, stream=True
             )
         )
 
-    def explain(self, error: Exception) -> Failure:
-        return with_cause(self._explain(error), error, self._key)
+    async def close(self) -> None:
+        await self._client.close()
 
     def _explain(self, error: Exception) -> Failure:
-        said = without_secret(error, self._key)
         if isinstance(error, openai.APITimeoutError):
             # The only time-out that this client has, see `__init__`.
-            return Failure(ProviderTimeout("openai: connecting took too long"), retry=True)
+            return self._connecting_took_too_long()
         if isinstance(error, openai.APIConnectionError):
-            reason = without_secret(error.__cause__ or error, self._key)
-            detail = f"openai: connection failed: {type(error.__cause__).__name__}: {reason}"
-            return Failure(ProviderUnavailable(detail), retry=True)
+            reason = self._masked(error.__cause__ or error)
+            return self._unavailable(
+                f"connection failed: {type(error.__cause__).__name__}: {reason}"
+            )
         if isinstance(error, openai.APIError):
             status = error.status_code if isinstance(error, openai.APIStatusError) else None
-            detail = f"openai: {status or 'error in the stream'}: {said}"
+            detail = f"openai: {status or 'error in the stream'}: {self._masked(error)}"
             if error.code in QUOTA_CODES or error.type in QUOTA_CODES:
                 quota = ProviderRateLimited(detail, user_message=QUOTA_USED_UP)
                 return Failure(quota, retry=False)
@@ -147,9 +101,7 @@ class _ChatCompletions:
                 retry_after = _retry_after(error.response.headers)
                 return failure_of_status(error.status_code, detail, retry_after=retry_after)
             return _failure_in_stream(error, detail)
-        # The SDK lets through whatever its JSON and SSE decoders throw.
-        detail = f"openai: malformed answer: {type(error).__name__}: {said}"
-        return Failure(ProviderUnavailable(detail), retry=True)
+        return self._malformed(error)
 
 
 class _CompletionStream:
@@ -226,3 +178,10 @@ def _failure_in_stream(error: openai.APIError, detail: str) -> Failure:
     if error.type == "invalid_request_error":
         return Failure(ProviderRejected(detail), retry=False)
     return Failure(ProviderUnavailable(detail), retry=True)
+
+
+class OpenAIGenerator(VendorGenerator):
+    """Streams chat completions through the vendor's SDK."""
+
+    official_base_url = "https://api.openai.com/v1"
+    api_type = _ChatCompletions
