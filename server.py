@@ -29,6 +29,7 @@ from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
 from resolvers.replies.service import ReplyService
+from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
@@ -95,7 +96,8 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     preparation = asyncio.create_task(prepare_knowledge(knowledge, settings.kb_dir))
     stack.push_async_callback(_cancel, preparation)
 
-    replies = ReplyService(store, parts.clock, knowledge.pipeline)
+    sessions = SessionBus()
+    replies = ReplyService(store, parts.clock, knowledge.pipeline, sessions)
     await replies.open()
     passwords = parts.passwords()
     stack.callback(passwords.close)
@@ -108,6 +110,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         mailer=mailer,
         knowledge=knowledge,
         replies=replies,
+        sessions=sessions,
         require_verified_email=settings.require_verified_email,
     )
     jobs = JobScheduler(

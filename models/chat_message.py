@@ -32,11 +32,6 @@ class MessageStatus(StrEnum):
 RUNNING = (MessageStatus.PENDING, MessageStatus.STREAMING)
 
 
-class Rating(StrEnum):
-    UP = "UP"
-    DOWN = "DOWN"
-
-
 class ChatMessage(Row):
     """A question or a reply. Messages form a tree through `parent`.
 
@@ -44,7 +39,8 @@ class ChatMessage(Row):
     always younger than its parent, so the active path in order of `id` is the conversation, and a
     page of it is one range of an index, wherever it lies.
 
-    `client_key` makes a question idempotent: one message per author and key.
+    `client_key` makes sending idempotent: one question per author and key, and one reply per person
+    who asked for it (`requested_by`: by regenerating one) and key.
     """
 
     session: fields.ForeignKeyRelation[ChatSession] = fields.ForeignKeyField(
@@ -63,11 +59,14 @@ class ChatMessage(Row):
         "models.User", related_name="messages", on_delete=fields.SET_NULL, null=True
     )
     author_id: UUID | None
+    requested_by: fields.ForeignKeyNullableRelation[User] = fields.ForeignKeyField(
+        "models.User", related_name="requested_replies", on_delete=fields.SET_NULL, null=True
+    )
+    requested_by_id: UUID | None
     client_key = fields.CharField(max_length=200, null=True)
     search_filter: dict[str, Any] | None = fields.JSONField(null=True)
     grounded = fields.BooleanField(null=True)
     failure = fields.CharField(max_length=500, null=True)
-    rating = fields.CharEnumField(Rating, max_length=4, null=True)
     provider = fields.CharField(max_length=40, null=True)
     model = fields.CharField(max_length=200, null=True)
     prompt_tokens: int | None = fields.IntField(null=True)
@@ -78,7 +77,7 @@ class ChatMessage(Row):
 
     class Meta:
         table = "chat_message"
-        unique_together = (("author", "client_key"),)
+        unique_together = (("author", "client_key"), ("requested_by", "client_key"))
         indexes = (
             # The conversation in order, paged by id from either end.
             Index(fields=("session_id", "active", "id")),

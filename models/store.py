@@ -26,6 +26,8 @@ MODEL_MODULES = [
     "models.outbox_mail",
     "models.chat_session",
     "models.chat_message",
+    "models.participant",
+    "models.message_rating",
     "models.citation",
     "models.reply_log",
     "models.document",

@@ -3,59 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from uuid import UUID
 
 from models import session_deletion
-from models.base import new_id
 from models.chat_message import ChatMessage, MessageRole
-from models.chat_session import ChatSession
+from models.chat_session import ChatSession, TitleSource
+from models.participant import OWNERS, READERS, WRITERS, Participant, ParticipantRole
+from models.statements import insert
+from resolvers.access import find_message, require_message, require_part
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.paging import Page, PageRequest, activity_page, id_page
 from resolvers.replies.events import Event
-from resolvers.replies.start import Accepted, Question
+from resolvers.replies.start import Accepted, Question, new_session, own_participation
 from resolvers.text import check_text
 
 MAX_TITLE = 200
-NEW_SESSION = "New conversation"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which of a person's sessions are listed; None does not restrict."""
+
+    archived: bool | None = None
+    pinned: bool | None = None
 
 
 async def list_sessions(
-    context: Context, request: PageRequest, *, archived: bool | None
-) -> Page[ChatSession]:
-    """The viewer's sessions, newest activity first; `archived` None for both kinds.
+    context: Context, request: PageRequest, filter: SessionFilter
+) -> Page[Participant]:
+    """The viewer's part in each of their sessions (with the session), newest activity first.
 
     Raises:
         Unauthenticated, BadUserInput
     """
     viewer = context.require_viewer()
-    query = ChatSession.filter(owner_id=viewer.id)
-    if archived is not None:
-        query = query.filter(archived=archived)
+    query = Participant.filter(user_id=viewer.id).select_related("session")
+    if filter.archived is not None:
+        query = query.filter(archived=filter.archived)
+    if filter.pinned is not None:
+        query = query.filter(pinned=filter.pinned)
     return await activity_page(query, request)
 
 
 async def get_session(context: Context, session_id: UUID) -> ChatSession | None:
-    """A session of the viewer; None if there is none, or it is somebody else's.
+    """A session that the viewer is in; None if there is none.
 
     Raises:
         Unauthenticated
     """
     viewer = context.require_viewer()
-    return await ChatSession.get_or_none(id=session_id, owner_id=viewer.id)
-
-
-async def require_session(context: Context, session_id: UUID | None) -> ChatSession:
-    """Like `get_session`.
-
-    Raises:
-        Unauthenticated, NotFound
-    """
-    context.require_viewer()
-    session = None if session_id is None else await get_session(context, session_id)
-    if session is None:
-        raise NotFound("session")
-    return session
+    part = await Participant.find(viewer.id, session_id)
+    return None if part is None else part.session
 
 
 async def get_message(context: Context, message_id: UUID) -> ChatMessage | None:
@@ -64,20 +64,18 @@ async def get_message(context: Context, message_id: UUID) -> ChatMessage | None:
     Raises:
         Unauthenticated
     """
-    viewer = context.require_viewer()
-    return await ChatMessage.get_or_none(id=message_id, session__owner_id=viewer.id)
+    return await find_message(context, message_id)
 
 
-async def require_reply(context: Context, reply_id: UUID | None) -> ChatMessage:
+async def require_reply(
+    context: Context, reply_id: UUID | None, roles: tuple[ParticipantRole, ...] = READERS
+) -> ChatMessage:
     """A reply in one of the viewer's sessions.
 
     Raises:
-        Unauthenticated, NotFound
+        Unauthenticated, NotFound, Forbidden
     """
-    context.require_viewer()
-    message = None if reply_id is None else await get_message(context, reply_id)
-    if message is None or message.role is not MessageRole.ASSISTANT:
-        raise NotFound("reply")
+    message, _ = await require_message(context, reply_id, roles, role=MessageRole.ASSISTANT)
     return message
 
 
@@ -98,51 +96,49 @@ async def create_session(context: Context, title: str | None) -> ChatSession:
         Unauthenticated, InvalidInput
     """
     viewer = context.require_viewer()
-    now = context.services.clock.now()
-    return await ChatSession.create(
-        id=new_id(),
-        owner_id=viewer.id,
-        title=NEW_SESSION if title is None else check_title(title),
-        created_at=now,
-        updated_at=now,
+    session = new_session(
+        viewer.user,
+        context.services.clock.now(),
+        title=None if title is None else check_title(title),
     )
+    await context.services.store.write(
+        [insert(session), insert(own_participation(session, viewer.user))]
+    )
+    return session
 
 
 async def rename_session(context: Context, session_id: UUID | None, title: str) -> ChatSession:
     """Give a session another title; that is no activity, its place in the list stays.
 
     Raises:
-        Unauthenticated, NotFound, InvalidInput
+        Unauthenticated, NotFound, Forbidden, InvalidInput
     """
-    session = await require_session(context, session_id)
-    session.title = check_title(title)
-    if not await ChatSession.filter(id=session.id).update(title=session.title):
-        raise NotFound("session")
+    session = (await require_part(context, session_id, OWNERS)).session
+    session.title, session.title_source = check_title(title), TitleSource.PERSON
+    await session.save(update_fields=["title", "title_source"])
     return session
 
 
 async def archive_session(
     context: Context, session_id: UUID | None, *, archived: bool
 ) -> ChatSession:
-    """Put a session away, or take it out again.
+    """Put a session away, or take it out again; for the viewer alone.
 
     Raises:
         Unauthenticated, NotFound
     """
-    session = await require_session(context, session_id)
-    session.archived = archived
-    if not await ChatSession.filter(id=session.id).update(archived=archived):
-        raise NotFound("session")
-    return session
+    part = await require_part(context, session_id)
+    await Participant.filter(id=part.id).update(archived=archived)
+    return part.session
 
 
 async def delete_session(context: Context, session_id: UUID | None) -> UUID:
     """Delete a session with all its messages; a running reply is stopped first.
 
     Raises:
-        Unauthenticated, NotFound
+        Unauthenticated, NotFound, Forbidden
     """
-    session = await require_session(context, session_id)
+    session = (await require_part(context, session_id, OWNERS)).session
     await context.services.replies.stop_session(session.id)
     if not await session_deletion.delete_session(context.services.store, session.id):
         raise NotFound("session")
@@ -192,7 +188,7 @@ async def stop_reply(context: Context, reply_id: UUID | None) -> ChatMessage:
     Raises:
         Unauthenticated, NotFound
     """
-    reply = await require_reply(context, reply_id)
+    reply = await require_reply(context, reply_id, WRITERS)
     await context.services.replies.stop(reply.id)
     return await require_reply(context, reply.id)
 

@@ -14,6 +14,7 @@ from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.replies.service import ReplyService
+from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 
 
@@ -28,6 +29,7 @@ class Services:
     mailer: Mailer
     knowledge: KnowledgeBase
     replies: ReplyService
+    sessions: SessionBus
     require_verified_email: bool
 
 

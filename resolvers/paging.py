@@ -115,7 +115,7 @@ async def id_page(query: QuerySet[M], request: PageRequest, *, newest_first: boo
 
 
 async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:
-    """A page in order of (updated_at, id), newest first.
+    """A page in order of (active_at, id), newest first.
 
     Raises:
         BadUserInput
@@ -123,14 +123,14 @@ async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:
     window = check_page(request)
     if window.after is not None:
         moment, key = _moment_and_id(window.after)
-        query = query.filter(Q(updated_at__lt=moment) | Q(updated_at=moment, id__lt=key))
+        query = query.filter(Q(active_at__lt=moment) | Q(active_at=moment, id__lt=key))
     if window.before is not None:
         moment, key = _moment_and_id(window.before)
-        query = query.filter(Q(updated_at__gt=moment) | Q(updated_at=moment, id__gt=key))
-    order = ("updated_at", "id") if window.backward else ("-updated_at", "-id")
+        query = query.filter(Q(active_at__gt=moment) | Q(active_at=moment, id__gt=key))
+    order = ("active_at", "id") if window.backward else ("-active_at", "-id")
     rows = await query.order_by(*order).limit(window.size + 1)
     cursors = [
-        encode_cursor(getattr(row, "updated_at").isoformat(), str(row.pk))  # noqa: B009
+        encode_cursor(getattr(row, "active_at").isoformat(), str(row.pk))  # noqa: B009
         for row in rows
     ]
     return _page(rows, window, cursors)

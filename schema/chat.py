@@ -94,11 +94,17 @@ class ChatQuery:
             bool | None,
             strawberry.argument(description="Only archived ones, or only others; null: both."),
         ] = UNSET,
+        pinned: Annotated[
+            bool | None,
+            strawberry.argument(description="Only pinned ones, or only others; null: both."),
+        ] = UNSET,
     ) -> Connection[ChatSession]:
         page = await chat.list_sessions(
-            info.context.app, page_request(first, after, last, before), archived=given(archived)
+            info.context.app,
+            page_request(first, after, last, before),
+            chat.SessionFilter(archived=given(archived), pinned=given(pinned)),
         )
-        return connection(page, ChatSession.from_row)
+        return connection(page, lambda part: ChatSession.from_row(part.session))
 
     @strawberry.field(
         description="One session; null if it does not exist or is not the viewer's. Needs a login."

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
 
 import strawberry
 from strawberry import UNSET
 
 from models.chat_message import ChatMessage as MessageRow
-from models.chat_message import MessageRole, MessageStatus, Rating
+from models.chat_message import MessageRole, MessageStatus
 from models.chat_session import ChatSession as SessionRow
 from models.citation import Citation as CitationRow
-from resolvers import chat
+from models.message_rating import Rating
+from models.participant import Participant as ParticipantRow
+from models.participant import ParticipantRole
+from resolvers import chat, errors
 from schema.account import User
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
 from schema.enums import describe_enum
 from schema.knowledge import Document
 from schema.node import Node, global_id
-
-
-class ParticipantRole(StrEnum):
-    OWNER = "OWNER"
-    WRITER = "WRITER"
-    READER = "READER"
-
 
 describe_enum(
     ParticipantRole,
@@ -62,6 +57,10 @@ class Participant:
     user: User = strawberry.field(description="Who.")
     role: ParticipantRole = strawberry.field(description="What they may do.")
 
+    @classmethod
+    def from_row(cls, row: ParticipantRow) -> Participant:
+        return cls(user=User.from_row(row.user), role=row.role)
+
 
 @strawberry.type(description="A conversation.")
 class ChatSession(Node):
@@ -69,16 +68,29 @@ class ChatSession(Node):
     title: str = strawberry.field(
         description="At most 200 characters; made from the first question."
     )
-    archived: bool = strawberry.field(description="Whether it was put away.")
     created_at: datetime = strawberry.field(description="When it was begun.")
     updated_at: datetime = strawberry.field(description="Its last activity; lists sort by it.")
-    my_role: ParticipantRole = strawberry.field(description="What the viewer may do in it.")
 
-    @strawberry.field(description="Everyone in the session, the owner first.")
+    @strawberry.field(description="Whether the viewer has put it away.")
+    async def archived(self, info: Info) -> bool:
+        return (await self._part(info)).archived
+
+    @strawberry.field(description="Whether the viewer has pinned it.")
+    async def pinned(self, info: Info) -> bool:
+        return (await self._part(info)).pinned
+
+    @strawberry.field(description="The viewer's own tags, in alphabetical order.")
+    async def tags(self, info: Info) -> list[str]:
+        return (await self._part(info)).tags
+
+    @strawberry.field(description="What the viewer may do in it.")
+    async def my_role(self, info: Info) -> ParticipantRole:
+        return (await self._part(info)).role
+
+    @strawberry.field(description="Everyone in the session, in the order of joining.")
     async def participants(self, info: Info) -> list[Participant]:
-        owner = await info.context.loaders.users.load(self.row.owner_id)
-        assert owner is not None, "a session goes with its owner"
-        return [Participant(user=User.from_row(owner), role=ParticipantRole.OWNER)]
+        parts = await info.context.loaders.participants.load(self.row.id)
+        return [Participant.from_row(part) for part in parts]
 
     @strawberry.field(description="The messages of the active branch, oldest first.")
     async def messages(
@@ -91,16 +103,26 @@ class ChatSession(Node):
         page = await chat.list_messages(self.row, page_request(first, after, last, before))
         return connection(page, ChatMessage.from_row)
 
+    async def _part(self, info: Info) -> ParticipantRow:
+        """The viewer's part in it.
+
+        Raises:
+            NotFound: it was taken away while the operation ran.
+        """
+        viewer = info.context.app.require_viewer()
+        for part in await info.context.loaders.participants.load(self.row.id):
+            if part.user_id == viewer.id:
+                return part
+        raise errors.NotFound("session")
+
     @classmethod
     def from_row(cls, row: SessionRow) -> ChatSession:
         return cls(
             row=row,
             id=global_id("ChatSession", row.id),
             title=row.title,
-            archived=row.archived,
             created_at=row.created_at,
             updated_at=row.updated_at,
-            my_role=ParticipantRole.OWNER,
         )
 
 
@@ -164,10 +186,16 @@ class ChatMessage(Node):
     grounded: bool | None = strawberry.field(
         description="Of a reply: did the knowledge base support it? Null while pending."
     )
-    rating: Rating | None = strawberry.field(description="The viewer's rating of a reply.")
     failure: str | None = strawberry.field(
         description="Of a reply: why it FAILED or was INTERRUPTED, in words for the user."
     )
+
+    @strawberry.field(description="The viewer's rating of a reply.")
+    async def rating(self, info: Info) -> Rating | None:
+        if self.role is MessageRole.USER:
+            return None
+        viewer = info.context.app.require_viewer()
+        return await info.context.loaders.ratings.load((viewer.id, self.row.id))
 
     @strawberry.field(description="The session that it belongs to.")
     async def session(self, info: Info) -> ChatSession:
@@ -223,6 +251,5 @@ class ChatMessage(Node):
             content=row.content,
             created_at=row.created_at,
             grounded=row.grounded,
-            rating=row.rating,
             failure=row.failure,
         )

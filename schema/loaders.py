@@ -13,6 +13,8 @@ from models.chat_message import ChatMessage
 from models.chat_session import ChatSession
 from models.citation import Citation
 from models.document import Document
+from models.message_rating import Rating
+from models.participant import Participant
 from models.user import User
 from resolvers import rows
 from resolvers.context import Services
@@ -31,6 +33,8 @@ class Loaders:
         self.sessions = DataLoader(_load_sessions, cache=False)
         self.messages = DataLoader(_load_messages, cache=False)
         self.citations = DataLoader(_load_citations, cache=False)
+        self.participants = DataLoader(_load_participants, cache=False)
+        self.ratings = DataLoader(_load_ratings, cache=False)
         self.documents = DataLoader(self._load_documents, cache=False)
         self._knowledge = services.knowledge
 
@@ -61,3 +65,16 @@ async def _load_citations(keys: list[UUID]) -> list[list[Citation]]:
     for row in await rows.citations(keys):
         grouped[row.message_id].append(row)
     return [grouped[key] for key in keys]
+
+
+async def _load_participants(session_ids: list[UUID]) -> list[list[Participant]]:
+    grouped: defaultdict[UUID, list[Participant]] = defaultdict(list)
+    for row in await rows.participants(session_ids):
+        grouped[row.session_id].append(row)
+    return [grouped[key] for key in session_ids]
+
+
+async def _load_ratings(keys: list[tuple[UUID, UUID]]) -> list[Rating | None]:
+    """By person and message."""
+    found = {(row.user_id, row.message_id): row.rating for row in await rows.ratings(keys)}
+    return [found.get(key) for key in keys]

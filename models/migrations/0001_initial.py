@@ -1,7 +1,8 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
 from models.base import new_id
-from models.chat_message import MessageRole, MessageStatus, Rating
+from models.chat_message import MessageRole, MessageStatus
+from models.message_rating import Rating
 from models.document import DocumentStatus
 from models.email_token import EmailPurpose
 from models.reply_log import EventKind

@@ -12,7 +12,6 @@ from tortoise.exceptions import IntegrityError
 from tortoise.expressions import F
 
 from models.chat_message import RUNNING, ChatMessage, MessageStatus
-from models.chat_session import ChatSession
 from models.citation import Citation
 from models.knowledge_state import KnowledgeState
 from models.reply_log import EventKind, ReplyEvent, ReplyLog
@@ -21,6 +20,7 @@ from models.store import Store
 from resolvers.clock import Clock
 from resolvers.replies.events import Delta, Ended, Event, Sources
 from resolvers.replies.running import Ending, Pending, RunningReply
+from resolvers.replies.start import touch_session
 
 log = logging.getLogger("groundql.replies")
 
@@ -243,7 +243,7 @@ def finish_reply(
             ReplyLog, ("reply_id", "sources", "delta_ends"), [[reply_id, sources, delta_ends]]
         ),
         delete(ReplyEvent, {"reply_id": reply_id}),
-        update(ChatSession, {"id": session_id}, {"updated_at": now}),
+        *touch_session(session_id, now),
     ]
     if ending.citations:
         statements.append(

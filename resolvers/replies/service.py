@@ -30,6 +30,7 @@ from resolvers.replies.start import (
     store_question,
 )
 from resolvers.replies.stored import read_growing, read_stored
+from resolvers.session_bus import MessageAdded, MessageChanged, SessionBus
 
 log = logging.getLogger("groundql.replies")
 
@@ -41,12 +42,17 @@ class ReplyService:
     """Owns the tasks that generate replies; sockets only read along."""
 
     def __init__(
-        self, store: Store, clock: Clock, pipeline: Callable[[], Awaitable[Pipeline]]
+        self,
+        store: Store,
+        clock: Clock,
+        pipeline: Callable[[], Awaitable[Pipeline]],
+        sessions: SessionBus,
     ) -> None:
         """`pipeline()` returns as soon as questions can be answered."""
         self._store = store
         self._clock = clock
         self._pipeline = pipeline
+        self._sessions = sessions
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
         self._closing = False
@@ -126,6 +132,8 @@ class ReplyService:
                 retrieval.cancel()
                 raise
             self._run(accepted, place, retrieval)
+            for message in (accepted.message, accepted.reply):
+                self._sessions.publish(accepted.session.id, MessageAdded(message.id))
             return accepted
         raise InvalidInput("sessionId", STILL_RUNNING)
 
@@ -156,6 +164,7 @@ class ReplyService:
         finally:
             retrieval.cancel()
             self._running.pop(running.reply_id, None)
+            self._sessions.publish(running.session_id, MessageChanged(running.reply_id))
 
     async def follow(self, reply_id: UUID, after: int = 0) -> AsyncGenerator[Event, None]:
         """The events after seq `after`: stored ones, then live ones, without gap or repetition.

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
 from models.base import new_id
 from models.chat_message import RUNNING, ChatMessage, MessageRole, MessageStatus
-from models.chat_session import ChatSession
-from models.statements import insert, update
+from models.chat_session import ChatSession, TitleSource
+from models.participant import WRITERS, Participant, ParticipantRole
+from models.statements import Statement, insert, update
 from models.store import Store
 from models.user import User
 from rag.types import Filter, Turn
 from resolvers.clock import Clock
-from resolvers.errors import InvalidInput, NotFound
+from resolvers.errors import Forbidden, InvalidInput, NotFound
 from resolvers.text import check_text, one_line
 
 MAX_CONTENT = 8_000
 MAX_CLIENT_KEY = 200
 TITLE_LENGTH = 80
+NEW_SESSION = "New conversation"
 # Earlier messages that are read for retrieval and prompt; the token budget cuts further.
 HISTORY_MESSAGES = 20
 STILL_RUNNING = (
@@ -105,14 +108,18 @@ async def find_place(user: User, question: Question) -> Place:
     """Look up session, parent and history.
 
     Raises:
-        NotFound: the session does not exist, or is another person's.
+        NotFound: the session does not exist, or the person is not in it.
+        Forbidden: the person may only read it.
         InvalidInput: the parent is not a reply of this session, or is still running.
     """
     if question.session_id is None:
         return Place(None, None, ())
-    session = await ChatSession.get_or_none(id=question.session_id, owner_id=user.id)
-    if session is None:
+    part = await Participant.find(user.id, question.session_id)
+    if part is None:
         raise NotFound("session")
+    if part.role not in WRITERS:
+        raise Forbidden
+    session = part.session
     parent = await _find_parent(session, question.parent_id)
     if parent is not None and parent.status in RUNNING:
         raise InvalidInput("sessionId", STILL_RUNNING)
@@ -152,6 +159,37 @@ async def read_history(last: ChatMessage | None) -> tuple[Turn, ...]:
     )
 
 
+def new_session(user: User, now: datetime, *, title: str | None) -> ChatSession:
+    """A session's row, not yet stored."""
+    return ChatSession(
+        id=new_id(),
+        owner_id=user.id,
+        title=NEW_SESSION if title is None else title,
+        title_source=TitleSource.QUESTION if title is None else TitleSource.PERSON,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def own_participation(session: ChatSession, user: User) -> Participant:
+    """The part that whoever begins a session has in it; not yet stored."""
+    return Participant(
+        session_id=session.id,
+        user_id=user.id,
+        role=ParticipantRole.OWNER,
+        created_at=session.created_at,
+        active_at=session.updated_at,
+    )
+
+
+def touch_session(session_id: UUID, now: datetime) -> list[Statement]:
+    """Note an activity: lists and retention go by it."""
+    return [
+        update(ChatSession, {"id": session_id}, {"updated_at": now}),
+        update(Participant, {"session_id": session_id}, {"active_at": now}),
+    ]
+
+
 class PlaceTaken(Exception):
     """Somebody else wrote to the branch between reading and writing; look again."""
 
@@ -189,21 +227,21 @@ async def store_question(
     )
     try:
         if session is None:
-            session = ChatSession(
-                id=new_id(),
-                owner_id=user.id,
-                title=one_line(question.content, TITLE_LENGTH),
-                created_at=now,
-                updated_at=now,
-            )
+            session = new_session(user, now, title=one_line(question.content, TITLE_LENGTH))
+            session.title_source = TitleSource.QUESTION
             message.session_id = reply.session_id = session.id
-            await store.write([insert(session), insert(message, reply)])
+            await store.write(
+                [
+                    insert(session),
+                    insert(own_participation(session, user)),
+                    insert(message, reply),
+                ]
+            )
         else:
             message.session_id = reply.session_id = session.id
             async with store.transaction():
                 await _take_place(store, session, parent, question)
-                touched = update(ChatSession, {"id": session.id}, {"updated_at": now})
-                await store.write([touched, insert(message, reply)])
+                await store.write([*touch_session(session.id, now), insert(message, reply)])
             session.updated_at = now
     except IntegrityError as error:
         raise PlaceTaken from error

@@ -14,6 +14,7 @@ from models.store import Store
 from resolvers.context import Context, Services
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
+from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
 from tests.stores import copied_store, migrated_file
@@ -55,6 +56,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         # Accounts use neither.
         knowledge=cast(Any, None),
         replies=cast(Any, None),
+        sessions=SessionBus(),
         require_verified_email=False,
     )
 

@@ -132,7 +132,7 @@ async def test_unknown_account_costs_a_hash() -> None:
                 began = time.perf_counter()
                 assert not await hasher.verify(password_hash, password)
                 fastest[i] = min(fastest[i], time.perf_counter() - began)
-        assert max(fastest) < 2 * min(fastest)  # without the hash it would be 1,000 times
+        assert max(fastest) < 10 * min(fastest)  # without the hash it would be 1,000 times
     finally:
         hasher.close()
 

@@ -62,7 +62,10 @@ async def test_what_a_crash_leaves_is_ended_with_exactly_what_was_seen(
             break
     # What a new process finds after kill -9: the rows, and no task.
     fresh = ReplyService(
-        scripted.services.store, scripted.services.clock, scripted.services.knowledge.pipeline
+        scripted.services.store,
+        scripted.services.clock,
+        scripted.services.knowledge.pipeline,
+        scripted.services.sessions,
     )
     assert await fresh.recover() == 1
     assert await fresh.recover() == 0
