@@ -97,7 +97,13 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(_cancel, preparation)
 
     sessions = SessionBus()
-    replies = ReplyService(store, parts.clock, knowledge.pipeline, sessions)
+    replies = ReplyService(
+        store,
+        parts.clock,
+        knowledge.pipeline,
+        sessions,
+        queue=settings.while_replying == "queue",
+    )
     await replies.open()
     passwords = parts.passwords()
     stack.callback(passwords.close)

@@ -114,6 +114,10 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days without activity after which a session is deleted; 0 keeps all.",
     )
+    while_replying: Literal["refuse", "queue"] = Field(
+        "refuse",
+        description="What a question gets while the reply before it is written: refuse, or queue.",
+    )
     shutdown_grace: float = Field(
         30.0,
         ge=0,

@@ -253,7 +253,7 @@ def _marks_inside(marks: _Marks) -> Iterator[None]:
     parts: list[tuple[Any, str, str]] = [
         (web.hooks, "authenticate", "login"),
         (resolvers.chat, "send_message", "ask"),
-        (resolvers.replies.service, "store_question", "store"),
+        (resolvers.replies.service, "store_request", "store"),
         (EmbeddingService, "embed_queries", "embed"),
         (KnowledgeIndex, "search", "search"),
         (PassageRows, "passages", "passages"),

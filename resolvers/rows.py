@@ -6,14 +6,18 @@ No rights are checked here: a loader only follows references of objects that the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 from uuid import UUID
 
-from models.chat_message import ChatMessage
+from models.chat_message import ChatMessage, MessageRole
 from models.chat_session import ChatSession
 from models.citation import Citation
 from models.message_rating import MessageRating
 from models.participant import Participant
 from models.user import User
+
+# What siblings share: session, parent and role.
+Place: TypeAlias = tuple[UUID, UUID | None, MessageRole]
 
 
 async def users(ids: Sequence[UUID]) -> list[User]:
@@ -46,3 +50,15 @@ async def ratings(keys: Sequence[tuple[UUID, UUID]]) -> list[MessageRating]:
     return await MessageRating.filter(
         user_id__in={user for user, _ in keys}, message_id__in={message for _, message in keys}
     )
+
+
+async def siblings(places: Sequence[Place]) -> list[ChatMessage]:
+    """All messages at these places, oldest first."""
+    parents = {parent for _, parent, _ in places if parent is not None}
+    roots = {session for session, parent, _ in places if parent is None}
+    found: list[ChatMessage] = []
+    if roots:
+        found += await ChatMessage.filter(session_id__in=roots, parent_id__isnull=True)
+    if parents:
+        found += await ChatMessage.filter(parent_id__in=parents)
+    return sorted(found, key=lambda row: row.id)

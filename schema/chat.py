@@ -171,14 +171,14 @@ class ChatMutation:
     )
     @answers_problems
     async def send_message(self, info: Info, input: MessageInput) -> SendMessageResult:
-        return _payload(await chat.send_message(info.context.app, _question(input)))
+        return payload(await chat.send_message(info.context.app, _question(input)))
 
     @strawberry.mutation(
         description="Ask a question; answers once the reply has ended. Needs a login."
     )
     @answers_problems
     async def ask(self, info: Info, input: MessageInput) -> SendMessageResult:
-        return _payload(await chat.ask(info.context.app, _question(input)))
+        return payload(await chat.ask(info.context.app, _question(input)))
 
     @strawberry.mutation(
         description="End a running reply; what was generated stays. A reply that has ended is "
@@ -242,12 +242,10 @@ def _known_or_missing(type_name: str, value: str | None) -> UUID | None:
     return row_id(type_name, value) or UUID(int=0)
 
 
-def _payload(accepted: Accepted) -> SendMessagePayload:
+def payload(accepted: Accepted) -> SendMessagePayload:
+    """The stored rows as GraphQL types."""
     return SendMessagePayload(
         session=ChatSession.from_row(accepted.session),
         message=ChatMessage.from_row(accepted.message),
         reply=ChatMessage.from_row(accepted.reply),
     )
-
-
-__all__ = ["ChatMutation", "ChatQuery", "ChatSubscription"]

@@ -183,6 +183,7 @@ class ChatMessage(Node):
         description="The text. Of a running reply it is empty: follow it with `reply`."
     )
     created_at: datetime = strawberry.field(description="When it was begun.")
+    active: bool = strawberry.field(description="Whether it is on the branch that is shown.")
     grounded: bool | None = strawberry.field(
         description="Of a reply: did the knowledge base support it? Null while pending."
     )
@@ -220,6 +221,27 @@ class ChatMessage(Node):
         row = await info.context.loaders.messages.load(self.row.parent_id)
         return None if row is None else ChatMessage.from_row(row)
 
+    @strawberry.field(
+        description="This message and the others at its place, oldest first: edits of a question, "
+        "regenerations of a reply."
+    )
+    async def siblings(self, info: Info) -> list[ChatMessage]:
+        return [ChatMessage.from_row(row) for row in await self._siblings(info)]
+
+    @strawberry.field(description="How many messages are at this place, itself included.")
+    async def sibling_count(self, info: Info) -> int:
+        return len(await self._siblings(info))
+
+    @strawberry.field(description="Its number among them, from 1.")
+    async def sibling_number(self, info: Info) -> int:
+        ids = [row.id for row in await self._siblings(info)]
+        return ids.index(self.row.id) + 1
+
+    async def _siblings(self, info: Info) -> list[MessageRow]:
+        # Of a message that was deleted meanwhile, only itself is left.
+        key = (self.row.session_id, self.row.parent_id, self.role)
+        return await info.context.loaders.siblings.load(key) or [self.row]
+
     @strawberry.field(description="Of a reply: the sources that it names as [1], [2], …")
     async def citations(self, info: Info) -> list[Citation]:
         if self.role is MessageRole.USER:
@@ -250,6 +272,7 @@ class ChatMessage(Node):
             status=row.status,
             content=row.content,
             created_at=row.created_at,
+            active=row.active,
             grounded=row.grounded,
             failure=row.failure,
         )

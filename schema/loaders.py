@@ -33,6 +33,7 @@ class Loaders:
         self.sessions = DataLoader(_load_sessions, cache=False)
         self.messages = DataLoader(_load_messages, cache=False)
         self.citations = DataLoader(_load_citations, cache=False)
+        self.siblings = DataLoader(_load_siblings, cache=False)
         self.participants = DataLoader(_load_participants, cache=False)
         self.ratings = DataLoader(_load_ratings, cache=False)
         self.documents = DataLoader(self._load_documents, cache=False)
@@ -64,6 +65,13 @@ async def _load_citations(keys: list[UUID]) -> list[list[Citation]]:
     grouped: defaultdict[UUID, list[Citation]] = defaultdict(list)
     for row in await rows.citations(keys):
         grouped[row.message_id].append(row)
+    return [grouped[key] for key in keys]
+
+
+async def _load_siblings(keys: list[rows.Place]) -> list[list[ChatMessage]]:
+    grouped: defaultdict[rows.Place, list[ChatMessage]] = defaultdict(list)
+    for row in await rows.siblings(keys):
+        grouped[row.session_id, row.parent_id, row.role].append(row)
     return [grouped[key] for key in keys]
 
 

@@ -14,6 +14,7 @@ from strawberry.types import ExecutionContext
 from resolvers import chat
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
+from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession
 from schema.context import Info
@@ -53,7 +54,7 @@ class NodeQuery:
 
 
 Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery))
-Mutation = merge_types("Mutation", (AccountMutation, ChatMutation))
+Mutation = merge_types("Mutation", (AccountMutation, ChatMutation, BranchMutation))
 Subscription = merge_types("Subscription", (ChatSubscription,))
 
 for root, description in (

@@ -113,4 +113,11 @@ class Migration(migrations.Migration):
             model_name='ChatSession',
             index=Index(fields=['owner_id']),
         ),
+        # The first messages of a session, to find a first question's edits: without it, that is a
+        # search through the whole session.
+        ops.RunSQL(
+            "CREATE INDEX idx_chat_message_roots ON chat_message (session_id) "
+            "WHERE parent_id IS NULL",
+            reverse_sql="DROP INDEX idx_chat_message_roots",
+        ),
     ]

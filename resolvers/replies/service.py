@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from models.chat_message import RUNNING, ChatMessage, MessageStatus
 from models.store import Store
@@ -24,10 +25,12 @@ from resolvers.replies.start import (
     Place,
     PlaceTaken,
     Question,
-    check_question,
+    Request,
+    StillRunning,
+    check_request,
     find_earlier,
     find_place,
-    store_question,
+    store_request,
 )
 from resolvers.replies.stored import read_growing, read_stored
 from resolvers.session_bus import MessageAdded, MessageChanged, SessionBus
@@ -47,12 +50,17 @@ class ReplyService:
         clock: Clock,
         pipeline: Callable[[], Awaitable[Pipeline]],
         sessions: SessionBus,
+        *,
+        queue: bool = False,
     ) -> None:
-        """`pipeline()` returns as soon as questions can be answered."""
+        """`pipeline()` returns as soon as questions can be answered. With `queue`, what comes while
+        the reply before it is written waits for its end; else it is refused."""
         self._store = store
         self._clock = clock
         self._pipeline = pipeline
         self._sessions = sessions
+        self._queue = queue
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
         self._closing = False
@@ -86,23 +94,36 @@ class ReplyService:
             else:
                 await asyncio.wait(tasks, timeout=left)
 
-    async def start(self, user: User, question: Question) -> Accepted:
+    async def start(self, user: User, request: Request) -> Accepted:
         """Store a question with its reply and begin to generate.
 
         The search for sources begins before the write, so that their times overlap; nothing of it
         is kept if the write is refused.
 
         Raises:
-            InvalidInput, NotFound
+            InvalidInput, NotFound, Forbidden
             RateLimited: the server is stopping.
         """
-        check_question(question)
+        check_request(request)
+        session_id = request.session_id if isinstance(request, Question) else request.session.id
+        if not self._queue or session_id is None:
+            return await self._start_now(user, request)
+        turn = self._turns.setdefault(session_id, asyncio.Lock())
+        async with turn:  # fair: who came first is asked first
+            while True:
+                try:
+                    return await self._start_now(user, request)
+                except StillRunning as error:
+                    running = error.reply_id
+                await self.wait(running)
+
+    async def _start_now(self, user: User, request: Request) -> Accepted:
         if self._closing:
             raise RateLimited(
                 "The server is about to restart; send it again.", retry_after_seconds=5
             )
         # A caller who goes away must not leave a stored question whose reply nobody generates.
-        accepting = asyncio.create_task(self._accept(user, question))
+        accepting = asyncio.create_task(self._accept(user, request))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepted)
         return await asyncio.shield(accepting)
@@ -112,35 +133,42 @@ class ReplyService:
         if not task.cancelled():
             task.exception()  # the caller has it, or is gone
 
-    async def _accept(self, user: User, question: Question) -> Accepted:
+    async def _accept(self, user: User, request: Request) -> Accepted:
         for _ in range(5):
-            if (earlier := await find_earlier(user, question)) is not None:
+            if (earlier := await find_earlier(user, request)) is not None:
                 return earlier
-            place = await find_place(user, question)
-            storing = asyncio.create_task(
-                store_question(self._store, self._clock, user, question, place)
-            )
-            # The write is on its way to the disk before the model takes the processor.
-            await asyncio.sleep(0)
-            retrieval = asyncio.create_task(self._retrieve(question, place))
             try:
-                accepted = await storing
+                return await self._accept_new(user, request)
             except PlaceTaken:
-                retrieval.cancel()
                 continue
-            except BaseException:
-                retrieval.cancel()
+            except StillRunning:
+                # What runs may be this very request, sent twice at once.
+                if (earlier := await find_earlier(user, request)) is not None:
+                    return earlier
                 raise
-            self._run(accepted, place, retrieval)
-            for message in (accepted.message, accepted.reply):
-                self._sessions.publish(accepted.session.id, MessageAdded(message.id))
-            return accepted
         raise InvalidInput("sessionId", STILL_RUNNING)
 
-    async def _retrieve(self, question: Question, place: Place) -> tuple[Pipeline, Retrieval]:
+    async def _accept_new(self, user: User, request: Request) -> Accepted:
+        place = await find_place(user, request)
+        storing = asyncio.create_task(store_request(self._store, self._clock, user, request, place))
+        # The write is on its way to the disk before the model takes the processor.
+        await asyncio.sleep(0)
+        retrieval = asyncio.create_task(self._retrieve(place))
+        try:
+            accepted = await storing
+        except BaseException:
+            retrieval.cancel()
+            raise
+        self._run(accepted, place, retrieval)
+        if place.message is None:
+            self._sessions.publish(accepted.session.id, MessageAdded(accepted.message.id))
+        self._sessions.publish(accepted.session.id, MessageAdded(accepted.reply.id))
+        return accepted
+
+    async def _retrieve(self, place: Place) -> tuple[Pipeline, Retrieval]:
         pipeline = await self._pipeline()
         return pipeline, await pipeline.retrieve(
-            question.content, history=place.history, filter=question.filter
+            place.content, history=place.history, filter=place.filter
         )
 
     def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:

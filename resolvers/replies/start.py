@@ -1,13 +1,17 @@
-"""Accepting a question: message and reply are stored together, or nothing is."""
+"""Accepting a question, an edit of one, or a wish for another reply: checks, idempotency, and the
+one transaction that stores it with its reply."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
+from tortoise.expressions import Q
 
+from models import branches
 from models.base import new_id
 from models.chat_message import RUNNING, ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession, TitleSource
@@ -18,14 +22,13 @@ from models.user import User
 from rag.types import Filter, Turn
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, InvalidInput, NotFound
+from resolvers.replies.history import read_history
 from resolvers.text import check_text, one_line
 
 MAX_CONTENT = 8_000
 MAX_CLIENT_KEY = 200
 TITLE_LENGTH = 80
 NEW_SESSION = "New conversation"
-# Earlier messages that are read for retrieval and prompt; the token budget cuts further.
-HISTORY_MESSAGES = 20
 STILL_RUNNING = (
     "The reply before this is still being written. Wait for its end, or stop it with stopReply."
 )
@@ -43,6 +46,28 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """Another wording of a question that the person may edit: a sibling with a reply of its own."""
+
+    original: ChatMessage
+    session: ChatSession
+    content: str
+    client_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Regeneration:
+    """Another reply to the question of `reply`."""
+
+    reply: ChatMessage
+    session: ChatSession
+    client_key: str | None = None
+
+
+Request: TypeAlias = Question | Edit | Regeneration
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """The stored rows. `fresh` is False when the client key led to an earlier message."""
 
@@ -54,66 +79,143 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a question goes: the session (None: a new one), its parent, and the turns before it."""
+    """What a reply is to be about, and where it goes.
+
+    `session` None is a new one. `parent` is what the first new message hangs on; with `at_end` it
+    must still be the end of the active branch when the transaction comes. `message` is the question
+    if that is stored already.
+    """
 
     session: ChatSession | None
     parent: ChatMessage | None
     history: tuple[Turn, ...]
+    content: str
+    filter: Filter
+    at_end: bool = True
+    message: ChatMessage | None = None
 
 
-def check_question(question: Question) -> None:
+class StillRunning(InvalidInput):
+    """The reply before it has not ended."""
+
+    def __init__(self, field: str, reply_id: UUID) -> None:
+        super().__init__(field, STILL_RUNNING)
+        self.reply_id = reply_id
+
+
+class PlaceTaken(Exception):
+    """Somebody else wrote to the branch between reading and writing; look again."""
+
+
+def check_request(request: Request) -> None:
     """Check what needs no database.
 
     Raises:
         InvalidInput
     """
-    check_text("content", question.content, maximum=MAX_CONTENT)
-    if not question.content.strip():
-        raise InvalidInput("content", "The message is empty.")
-    if question.client_key is not None:
-        check_text("clientKey", question.client_key, maximum=MAX_CLIENT_KEY)
-    if question.parent_id is not None and question.session_id is None:
+    if not isinstance(request, Regeneration):
+        check_text("content", request.content, maximum=MAX_CONTENT)
+        if not request.content.strip():
+            raise InvalidInput("content", "The message is empty.")
+    if request.client_key is not None:
+        check_text("clientKey", request.client_key, maximum=MAX_CLIENT_KEY)
+    if isinstance(request, Question) and request.parent_id and request.session_id is None:
         raise InvalidInput("parentId", "A parent needs a sessionId: it belongs to a session.")
 
 
-async def find_earlier(user: User, question: Question) -> Accepted | None:
+async def find_earlier(user: User, request: Request) -> Accepted | None:
     """What the same client key led to before.
 
     Raises:
-        InvalidInput: the key was used for another question.
+        InvalidInput: the key was used for something else.
     """
-    if question.client_key is None:
+    if request.client_key is None:
         return None
-    message = await ChatMessage.get_or_none(
-        author_id=user.id, client_key=question.client_key
+    found = await ChatMessage.get_or_none(
+        Q(author_id=user.id) | Q(requested_by_id=user.id), client_key=request.client_key
     ).select_related("session")
-    if message is None:
+    if found is None:
         return None
-    same = (
-        message.content == question.content
-        and (question.session_id is None or message.session_id == question.session_id)
-        and (question.parent_id is None or message.parent_id == question.parent_id)
-        and message.search_filter == filter_json(question.filter)
-    )
-    if not same:
+    if not _is_same(found, request):
         raise InvalidInput(
             "clientKey", "This key was used for another message. Take a new key for a new message."
         )
-    reply = await ChatMessage.filter(parent_id=message.id).order_by("id").first()
+    if found.role is MessageRole.ASSISTANT:
+        message = await ChatMessage.get(id=found.parent_id)
+        return Accepted(found.session, message, found, fresh=False)
+    reply = (
+        await ChatMessage.filter(parent_id=found.id, role=MessageRole.ASSISTANT)
+        .order_by("id")
+        .first()
+    )
     assert reply is not None, "a question and its reply are stored together"
-    return Accepted(message.session, message, reply, fresh=False)
+    return Accepted(found.session, found, reply, fresh=False)
 
 
-async def find_place(user: User, question: Question) -> Place:
+def _is_same(found: ChatMessage, request: Request) -> bool:
+    match request:
+        case Question():
+            return (
+                found.role is MessageRole.USER
+                and found.content == request.content
+                and request.session_id in (None, found.session_id)
+                and request.parent_id in (None, found.parent_id)
+                and found.search_filter == filter_json(request.filter)
+            )
+        case Edit():
+            return (
+                found.role is MessageRole.USER
+                and found.content == request.content
+                and (found.session_id, found.parent_id)
+                == (request.original.session_id, request.original.parent_id)
+            )
+        case Regeneration():
+            return (
+                found.role is MessageRole.ASSISTANT and found.parent_id == request.reply.parent_id
+            )
+
+
+async def find_place(user: User, request: Request) -> Place:
     """Look up session, parent and history.
 
     Raises:
         NotFound: the session does not exist, or the person is not in it.
         Forbidden: the person may only read it.
-        InvalidInput: the parent is not a reply of this session, or is still running.
+        InvalidInput: the parent is not a reply of this session.
+        StillRunning
     """
+    match request:
+        case Question():
+            return await _place_of_question(user, request)
+        case Edit(original, session):
+            parent = await ChatMessage.get_or_none(id=original.parent_id)
+            return Place(
+                session,
+                parent,
+                await read_history(parent),
+                request.content,
+                read_filter(original.search_filter),
+                at_end=False,
+            )
+        case Regeneration(reply, session):
+            message = await ChatMessage.get_or_none(id=reply.parent_id)
+            if message is None:
+                raise NotFound("reply")
+            before = await ChatMessage.get_or_none(id=message.parent_id)
+            return Place(
+                session,
+                message,
+                await read_history(before),
+                message.content,
+                read_filter(message.search_filter),
+                at_end=False,
+                message=message,
+            )
+
+
+async def _place_of_question(user: User, question: Question) -> Place:
     if question.session_id is None:
-        return Place(None, None, ())
+        return Place(None, None, (), question.content, question.filter)
     part = await Participant.find(user.id, question.session_id)
     if part is None:
         raise NotFound("session")
@@ -122,8 +224,15 @@ async def find_place(user: User, question: Question) -> Place:
     session = part.session
     parent = await _find_parent(session, question.parent_id)
     if parent is not None and parent.status in RUNNING:
-        raise InvalidInput("sessionId", STILL_RUNNING)
-    return Place(session, parent, await read_history(parent))
+        raise StillRunning("sessionId", parent.id)
+    return Place(
+        session,
+        parent,
+        await read_history(parent),
+        question.content,
+        question.filter,
+        at_end=question.parent_id is None,
+    )
 
 
 async def _find_parent(session: ChatSession, parent_id: UUID | None) -> ChatMessage | None:
@@ -133,30 +242,6 @@ async def _find_parent(session: ChatSession, parent_id: UUID | None) -> ChatMess
     if parent is None or parent.role is not MessageRole.ASSISTANT:
         raise InvalidInput("parentId", "The parent must be a reply in the same session.")
     return parent
-
-
-async def read_history(last: ChatMessage | None) -> tuple[Turn, ...]:
-    """The turns that end with `last`, oldest first, at most HISTORY_MESSAGES.
-
-    On the active branch that is one range of the index; elsewhere the parents are followed.
-    """
-    if last is None:
-        return ()
-    if last.active:
-        rows = (
-            await ChatMessage.filter(session_id=last.session_id, active=True, id__lte=last.id)
-            .order_by("-id")
-            .limit(HISTORY_MESSAGES)
-        )
-    else:
-        rows = [last]
-        while len(rows) < HISTORY_MESSAGES and rows[-1].parent_id is not None:
-            rows.append(await ChatMessage.get(id=rows[-1].parent_id))
-    return tuple(
-        Turn("user" if row.role is MessageRole.USER else "assistant", row.content)
-        for row in reversed(rows)
-        if row.content
-    )
 
 
 def new_session(user: User, now: datetime, *, title: str | None) -> ChatSession:
@@ -190,103 +275,92 @@ def touch_session(session_id: UUID, now: datetime) -> list[Statement]:
     ]
 
 
-class PlaceTaken(Exception):
-    """Somebody else wrote to the branch between reading and writing; look again."""
-
-
-async def store_question(
-    store: Store, clock: Clock, user: User, question: Question, place: Place
+async def store_request(
+    store: Store, clock: Clock, user: User, request: Request, place: Place
 ) -> Accepted:
-    """Write session (if new), question and reply in one transaction.
+    """Write session (if new), question (if new) and reply in one transaction.
 
     Raises:
         PlaceTaken: the end of the branch has moved since `find_place`, or the same client key was
             written at the same time.
         NotFound: the session has been deleted since.
+        StillRunning: another reply to the same question has not ended.
     """
     now = clock.now()
-    session, parent = place.session, place.parent
-    message = ChatMessage(
-        id=_id_after(parent),
-        role=MessageRole.USER,
-        status=MessageStatus.COMPLETE,
-        content=question.content,
-        author_id=user.id,
-        client_key=question.client_key,
-        search_filter=filter_json(question.filter),
-        parent_id=parent.id if parent else None,
-        created_at=now,
-    )
+    session, message = place.session, place.message
+    added: list[ChatMessage] = []
+    if message is None:
+        message = ChatMessage(
+            id=_id_after(place.parent),
+            role=MessageRole.USER,
+            status=MessageStatus.COMPLETE,
+            content=place.content,
+            author_id=user.id,
+            client_key=request.client_key,
+            search_filter=filter_json(place.filter),
+            parent_id=place.parent.id if place.parent else None,
+            created_at=now,
+        )
+        added.append(message)
+    again = isinstance(request, Regeneration)
     reply = ChatMessage(
         id=_id_after(message),
         role=MessageRole.ASSISTANT,
         status=MessageStatus.PENDING,
         content="",
+        requested_by_id=user.id if again else None,
+        client_key=request.client_key if again else None,
         parent_id=message.id,
         created_at=now,
     )
+    added.append(reply)
     try:
         if session is None:
-            session = new_session(user, now, title=one_line(question.content, TITLE_LENGTH))
+            session = new_session(user, now, title=one_line(place.content, TITLE_LENGTH))
             session.title_source = TitleSource.QUESTION
             message.session_id = reply.session_id = session.id
-            await store.write(
-                [
-                    insert(session),
-                    insert(own_participation(session, user)),
-                    insert(message, reply),
-                ]
-            )
+            first = [insert(session), insert(own_participation(session, user))]
+            await store.write([*first, insert(*added)])
         else:
             message.session_id = reply.session_id = session.id
             async with store.transaction():
-                await _take_place(store, session, parent, question)
-                await store.write([*touch_session(session.id, now), insert(message, reply)])
+                await _take_place(store, session, place)
+                await store.write([*touch_session(session.id, now), insert(*added)])
             session.updated_at = now
     except IntegrityError as error:
         raise PlaceTaken from error
     return Accepted(session, message, reply, fresh=True)
 
 
-async def _take_place(
-    store: Store,
-    session: ChatSession,
-    parent: ChatMessage | None,
-    question: Question,
-) -> None:
-    """Lock the session and make `parent` the end of its active branch."""
-    locked = ChatSession.filter(id=session.id)
+async def _take_place(store: Store, session: ChatSession, place: Place) -> None:
+    """Lock the session and make `place.parent` the end of its active branch."""
+    await lock_session(store, session.id)
+    end = await ChatMessage.filter(session_id=session.id, active=True).order_by("-id").first()
+    end_id, parent_id = end and end.id, place.parent and place.parent.id
+    if place.at_end:
+        if end_id != parent_id:
+            raise PlaceTaken
+        return
+    if place.message is not None:
+        running = await ChatMessage.filter(parent_id=place.message.id, status__in=RUNNING).first()
+        if running is not None:
+            raise StillRunning("id", running.id)
+    if end_id != parent_id:
+        await branches.end_at(store, session.id, place.parent)
+
+
+async def lock_session(store: Store, session_id: UUID) -> None:
+    """Keep others from changing the session's branches until the transaction ends.
+
+    Raises:
+        NotFound: it was deleted.
+    """
+    locked = ChatSession.filter(id=session_id)
     # SQLite has one writer at a time; PostgreSQL needs the row's lock.
     if not store.is_sqlite:
         locked = locked.select_for_update()
     if await locked.first() is None:
         raise NotFound("session")
-    end = await ChatMessage.filter(session_id=session.id, active=True).order_by("-id").first()
-    if question.parent_id is None:
-        if (end and end.id) != (parent and parent.id):
-            raise PlaceTaken
-        return
-    assert parent is not None
-    if end is None or end.id != parent.id:
-        await activate_branch(parent)
-
-
-async def activate_branch(end: ChatMessage) -> None:
-    """Make the path from the root to `end` the session's active one. Call it in a transaction."""
-    path: list[UUID] = []
-    current: ChatMessage | None = end
-    while current is not None and not current.active:
-        path.append(current.id)
-        current = (
-            await ChatMessage.get(id=current.parent_id) if current.parent_id is not None else None
-        )
-    fork = current.id if current is not None else None
-    behind = ChatMessage.filter(session_id=end.session_id, active=True)
-    if fork is not None:
-        behind = behind.filter(id__gt=fork)
-    await behind.update(active=False)
-    if path:
-        await ChatMessage.filter(id__in=path).update(active=True)
 
 
 def _id_after(earlier: ChatMessage | None) -> UUID:
@@ -309,3 +383,16 @@ def filter_json(value: Filter) -> dict[str, list[str]] | None:
     if value.document_ids is not None:
         stored["document_ids"] = list(value.document_ids)
     return stored
+
+
+def read_filter(stored: dict[str, list[str]] | None) -> Filter:
+    """The filter that `filter_json` made."""
+    if stored is None:
+        return Filter()
+    ids = stored.get("document_ids")
+    return Filter(
+        types=tuple(stored["types"]),
+        categories=tuple(stored["categories"]),
+        languages=tuple(stored["languages"]),
+        document_ids=None if ids is None else tuple(ids),
+    )

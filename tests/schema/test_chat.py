@@ -206,6 +206,22 @@ async def test_the_same_client_key_gives_the_same_reply(scripted: Running) -> No
     assert len(sessions["sessions"]["edges"]) == 1
 
 
+async def test_the_same_client_key_at_once_in_a_session(scripted: Running) -> None:
+    """Twenty times the same key at once, while the reply runs, is one question, not a refusal."""
+    gate = asyncio.Event()
+    token = await scripted.login()
+    first = await ask(scripted, token)
+    scripted.generator.script = [gate, "Done."]
+    results = await asyncio.gather(
+        *(
+            send(scripted, token, "Next", sessionId=first["session"]["id"], clientKey="key")
+            for _ in range(20)
+        )
+    )
+    assert len({(one["message"]["id"], one["reply"]["id"]) for one in results}) == 1
+    gate.set()
+
+
 async def test_a_client_key_is_bound_to_its_content(scripted: Running) -> None:
     """The same key with another content is refused and changes nothing."""
     token = await scripted.login()
