@@ -161,24 +161,29 @@ class LogWriter:
         self, batch: Sequence[tuple[RunningReply, Pending]]
     ) -> list[tuple[RunningReply, list[Event], bool]]:
         rows: list[list[Any]] = []
-        statements: list[Statement] = []
+        # Sessions are locked before their messages, as `start` does: the other way round, an end
+        # and a question on another branch of the session can wait for each other in PostgreSQL.
+        # So ends, which lock their session first, come before what locks messages alone.
+        ends: list[Statement] = []
+        starts: list[Statement] = []
         written: list[tuple[RunningReply, list[Event], bool]] = []
         merge = len(batch) > FEW
         for running, pending in batch:
             events = _events(running, pending, merge=merge)
             written.append((running, events, pending.ending is not None))
             if pending.ending is not None:
-                statements += self._finish(running, events, pending.ending)
+                ends += self._finish(running, events, pending.ending)
                 continue
             rows.extend(_row(running, event) for event in events)
             if pending.sources is not None:
-                statements.append(
+                starts.append(
                     update(
                         ChatMessage,
                         {"id": running.reply_id},
                         {"status": MessageStatus.STREAMING},
                     )
                 )
+        statements = [*ends, *starts]
         if rows:
             statements.append(insert_values(ReplyEvent, _ROW, rows))
         await self._store.write(statements)
@@ -220,6 +225,8 @@ def finish_reply(
         length += len(text)
         delta_ends.append(length)
     statements = [
+        # First, since it locks the session: see LogWriter._write.
+        *touch_session(session_id, now),
         update(
             ChatMessage,
             {"id": reply_id},
@@ -243,7 +250,6 @@ def finish_reply(
             ReplyLog, ("reply_id", "sources", "delta_ends"), [[reply_id, sources, delta_ends]]
         ),
         delete(ReplyEvent, {"reply_id": reply_id}),
-        *touch_session(session_id, now),
     ]
     if ending.citations:
         statements.append(
