@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -51,9 +52,15 @@ class Person:
         return [event async for event in self.events(FOLLOW, {"id": reply_id, "a": after})]
 
     async def read_until_text(self, reply_id: str, text: str) -> list[Event]:
-        """The events from the first until the text so far is `text`; then the reader leaves."""
+        """The events from the first until the text so far is `text`; then the reader leaves.
+
+        A space at the end is not shown before the text goes on.
+        """
         seen: list[Event] = []
-        async with aclosing(self.events(FOLLOW, {"id": reply_id})) as events:
+        async with (
+            asyncio.timeout(10),
+            aclosing(self.events(FOLLOW, {"id": reply_id})) as events,
+        ):
             async for event in events:
                 seen.append(event)
                 if text_of(seen) == text:
@@ -91,6 +98,12 @@ class Person:
         node = "query($id: ID!) { node(id: $id) { ... on ChatMessage { status content } } }"
         found = (await self.app.data(node, {"id": reply_id}, self.token))["node"]
         return found["status"], found["content"]
+
+    async def wait_ended(self, reply_id: str) -> None:
+        """Return when the reply has ended, without reading it."""
+        async with asyncio.timeout(10):
+            while (await self.status(reply_id))[0] in ("PENDING", "STREAMING"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 def kinds(events: list[Event]) -> list[str]:

@@ -28,9 +28,7 @@ async def test_two_messages(person: Person) -> None:
 async def test_written_by_itself(person: Person) -> None:
     """Whether anybody reads along makes no difference."""
     sent = await person.send()
-    async with asyncio.timeout(5):
-        while (await person.status(sent["reply"]["id"]))[0] != "COMPLETE":
-            await asyncio.sleep(0.01)
+    await person.wait_ended(sent["reply"]["id"])
     assert await person.status(sent["reply"]["id"]) == ("COMPLETE", "Hello world [1].")
 
 

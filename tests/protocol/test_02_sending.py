@@ -35,13 +35,9 @@ async def test_three_ways(person: Person) -> None:
     """They take the same input and store the same messages."""
     stored = []
     for number in range(3):
-        _, session_id = await ids_of_sending(person, number)
-        async with asyncio.timeout(5):
-            while (await person.messages(session_id))[1]["status"] != "COMPLETE":
-                await asyncio.sleep(0.01)
-        stored.append(
-            [(one["role"], one["content"]) for one in await person.messages(session_id)]
-        )
+        reply_id, session_id = await ids_of_sending(person, number)
+        await person.wait_ended(reply_id)
+        stored.append([(one["role"], one["content"]) for one in await person.messages(session_id)])
     assert stored[0] == stored[1] == stored[2]
 
 
@@ -84,9 +80,7 @@ async def test_another_branch(person: Person) -> None:
     session_id = first["session"]["id"]
     person.app.generator.script = [asyncio.Event()]
     running = await person.send("One branch", sessionId=session_id)
-    other = await person.send(
-        "Another branch", sessionId=session_id, parentId=first["reply"]["id"]
-    )
+    other = await person.send("Another branch", sessionId=session_id, parentId=first["reply"]["id"])
     assert other["message"]["parent"] == running["message"]["parent"]
     for sent in (running, other):
         assert (await person.stop(sent["reply"]["id"]))["status"] == "STOPPED"
@@ -144,9 +138,9 @@ async def test_a_key_after_its_session(person: Person) -> None:
 
 async def test_a_repeated_send_message(person: Person) -> None:
     """A repeated `sendMessage` answers with the reply as it is now."""
-    assert (await person.ask(clientKey="key"))["reply"] == (
-        await person.send(clientKey="key")
-    )["reply"]
+    assert (await person.ask(clientKey="key"))["reply"] == (await person.send(clientKey="key"))[
+        "reply"
+    ]
 
 
 async def test_a_repeated_ask(person: Person) -> None:
