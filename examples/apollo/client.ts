@@ -31,10 +31,7 @@ export function createChatClient(url: string): ChatClient {
       context: { anonymous: true },
     });
     const result = data!.refreshTokens;
-    if (result.__typename !== "AuthTokens") {
-      throw new Error(`The login has ended: ${result.message}`);
-    }
-    return result;
+    return result.__typename === "AuthTokens" ? result : undefined;
   });
 
   const addToken = new SetContextLink(async ({ anonymous, headers }) => {
@@ -120,9 +117,10 @@ export class Login {
   #access: string | undefined;
   #refresh: string | undefined;
   #running: Promise<string> | undefined;
-  readonly #exchange: (refreshToken: string) => Promise<Tokens>;
+  readonly #exchange: (refreshToken: string) => Promise<Tokens | undefined>;
 
-  constructor(exchange: (refreshToken: string) => Promise<Tokens>) {
+  /** `exchange` gives undefined if the refresh token is no longer taken, and throws otherwise. */
+  constructor(exchange: (refreshToken: string) => Promise<Tokens | undefined>) {
     this.#exchange = exchange;
   }
 
@@ -155,6 +153,11 @@ export class Login {
 
   async #renew(refreshToken: string): Promise<string> {
     const tokens = await this.#exchange(refreshToken);
+    if (tokens === undefined) {
+      // The server refused it for good. What follows is anonymous, and told to log in.
+      this.#refresh = undefined;
+      throw new Error("The login has ended.");
+    }
     this.begin(tokens);
     return tokens.accessToken;
   }

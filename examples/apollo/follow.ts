@@ -1,9 +1,12 @@
-/** Follows a reply to its end, however often the connection is lost. */
+/**
+ * Follows a reply to its end, however often the connection is lost: docs/protocol.md, "Resuming
+ * after a lost connection".
+ */
 
 import type { ApolloClient } from "@apollo/client";
-import { CombinedGraphQLErrors } from "@apollo/client/errors";
 import { concat, defer, EMPTY, map, type Observable, retry, takeWhile, tap, timer } from "rxjs";
 import { MESSAGE, REPLY, type ReplyEvent } from "./operations.js";
+import { ATTEMPTS, isWorthRepeating, pause } from "./retry.js";
 
 export type FollowOptions = {
   /** The last `seq` that is known already; 0 follows from the beginning. */
@@ -18,7 +21,7 @@ export type FollowOptions = {
 export function followReply(
   apollo: ApolloClient,
   id: string,
-  { after = 0, attempts = 8, onResume }: FollowOptions = {},
+  { after = 0, attempts = ATTEMPTS, onResume }: FollowOptions = {},
 ): Observable<ReplyEvent> {
   let seen = after;
   let failures = 0;
@@ -49,10 +52,11 @@ export function followReply(
     retry({
       delay: (reason: Error) => {
         failures += 1;
-        if (!isConnectionLoss(reason) || failures > attempts) throw reason;
+        if (reason instanceof BrokenSequence || !isWorthRepeating(reason) || failures > attempts) {
+          throw reason;
+        }
         onResume?.(seen, reason);
-        // Random, so that all clients of a restarted server do not come back at once.
-        return timer(Math.random() * Math.min(10_000, 200 * 2 ** failures));
+        return timer(pause(failures, reason));
       },
     }),
     tap((event) => {
@@ -62,11 +66,6 @@ export function followReply(
       }
     }),
   );
-}
-
-/** A lost connection is worth another attempt; a refusal by the server is not. */
-function isConnectionLoss(reason: Error): boolean {
-  return !CombinedGraphQLErrors.is(reason) && !(reason instanceof BrokenSequence);
 }
 
 export class BrokenSequence extends Error {

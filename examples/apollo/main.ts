@@ -1,12 +1,12 @@
 /** Asks a question, follows the reply through a lost connection, and pages through the history. */
 
-import { randomUUID } from "node:crypto";
 import { parseArgs } from "node:util";
 import { lastValueFrom, tap } from "rxjs";
 import { type ChatClient, createChatClient } from "./client.js";
 import { followReply } from "./follow.js";
 import { type Direction, loadAll } from "./history.js";
-import { LOGIN, type Message, MESSAGES, REGISTER, SEND, SESSIONS } from "./operations.js";
+import { LOGIN, type Message, MESSAGES, REGISTER, SESSIONS } from "./operations.js";
+import { sendQuestion } from "./send.js";
 
 const USAGE =
   "npm start -- --email ADDRESS --password PASSWORD --question QUESTION\n" +
@@ -40,12 +40,12 @@ async function logIn({ apollo, login }: ChatClient, email: string, password: str
 }
 
 async function send({ apollo }: ChatClient, content: string, sessionId?: string) {
-  // Made once for the question: a second attempt with the same key gives the same reply.
-  const clientKey = randomUUID();
-  const input = { content, clientKey, ...(sessionId && { sessionId }) };
-  const { sendMessage } = (await apollo.mutate({ mutation: SEND, variables: { input } })).data!;
-  if (sendMessage.__typename !== "SendMessagePayload") throw new Failure(sendMessage.message);
-  return { sessionId: sendMessage.session.id, replyId: sendMessage.reply.id };
+  const sent = await sendQuestion(apollo, content, {
+    sessionId,
+    onRepeat: (reason) => note(`sending again (${reason.message.trim()})`),
+  });
+  if (sent.__typename !== "SendMessagePayload") throw new Failure(sent.message);
+  return { sessionId: sent.session.id, replyId: sent.reply.id };
 }
 
 async function follow(chat: ChatClient, replyId: string, dropAfter: number): Promise<Message> {

@@ -98,12 +98,13 @@ export const MESSAGE: TypedDocumentNode<Message> = gql`
   }
 `;
 
+export type SendResult =
+  | { __typename: "SendMessagePayload"; session: { id: string }; reply: { id: string } }
+  | Problem<"InvalidInput" | "NotFound">
+  | (Problem<"RateLimited"> & { retryAfterSeconds: number });
+
 export const SEND: TypedDocumentNode<
-  {
-    sendMessage:
-      | { __typename: "SendMessagePayload"; session: { id: string }; reply: { id: string } }
-      | Problem<"InvalidInput" | "NotFound" | "RateLimited">;
-  },
+  { sendMessage: SendResult },
   { input: { content: string; clientKey: string; sessionId?: string } }
 > = gql`
   mutation Send($input: SendMessageInput!) {
@@ -118,6 +119,9 @@ export const SEND: TypedDocumentNode<
       }
       ... on Problem {
         message
+      }
+      ... on RateLimited {
+        retryAfterSeconds
       }
     }
   }

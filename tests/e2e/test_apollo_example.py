@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 
 import pytest
 
 from tests.e2e.conftest import ANSWER, PASSWORD, ROOT, Server, require_tool
+from tests.lossy import Cut, lossy_network_in_thread
 from tests.wire import openai_server as openai_wire
 
 FOLDER = ROOT / "examples" / "apollo"
@@ -116,6 +118,39 @@ def test_it_says_what_went_wrong(
     failed = run_example(url, email=email)
     assert failed.returncode == 1
     assert failed.stderr.splitlines()[-1].startswith("Error: ")
+
+
+def test_it_follows_the_protocol(streaming_server: Server) -> None:
+    """A question whose answer is lost is sent again with its key, and a reply goes on after the
+    server closed the socket with 1012."""
+    email, server = "protocol@example.com", f"{streaming_server.url}/graphql"
+    token = streaming_server.log_in(email)
+    cuts = (Cut('"sendMessage"'), Cut("Elsewhere", code=1012))
+    with lossy_network_in_thread(server, *cuts) as (network, url):
+        result = run_example(url, "--drop-after", "0", email=email)
+        assert network.left == []
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"{ANSWER}\n")
+    said = notes(result)
+    assert said[1].startswith("-- sending again (")
+    assert re.match(r"-- resuming after event \d+ \(Socket closed with event 1012\)$", said[2])
+    assert said[3].endswith("events without a gap, and their text is the reply, byte for byte")
+    assert len(said) == 4
+    sessions = "{ sessions { edges { node { messages { edges { node { id } } } } } } }"
+    (session,) = streaming_server.execute(sessions, token)["sessions"]["edges"]
+    assert len(session["node"]["messages"]["edges"]) == 2
+
+
+def test_it_does_not_repeat_a_mistake(streaming_server: Server) -> None:
+    """A close code that tells of a mistake of the client ends the program at once."""
+    email, server = "mistaken@example.com", f"{streaming_server.url}/graphql"
+    streaming_server.log_in(email)
+    with lossy_network_in_thread(server, Cut("ReplyStarted", code=4409)) as (network, url):
+        result = run_example(url, "--drop-after", "0", email=email)
+        assert network.left == []
+    assert result.returncode == 1
+    assert notes(result) == [f"-- logged in as {email}"]
+    assert result.stderr.splitlines()[-1].strip() == "Error: Socket closed with event 4409"
 
 
 def test_its_types_are_right() -> None:
