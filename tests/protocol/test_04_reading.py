@@ -105,8 +105,8 @@ async def test_negative_after(person: Person) -> None:
 
 
 async def test_ids_of_nothing(person: Person) -> None:
-    """An id that is unknown, malformed, of a question, or of somebody else's session is refused
-    with `BAD_USER_INPUT`."""
+    """An id that is unknown, malformed, of a question, or of a session that you are not in is
+    refused with `BAD_USER_INPUT`."""
     other = await Person.enter(person.app, "reader@example.com")
     theirs = await other.ask()
     ours = await person.ask()

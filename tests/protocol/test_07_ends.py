@@ -79,7 +79,10 @@ async def test_a_crash(anyio_backend: str, sqlite_url: str, serve: Serve) -> Non
         # What a new process finds after kill -9: the rows, and no task.
         app.services.store.bind()
         fresh = ReplyService(
-            app.services.store, app.services.clock, app.services.knowledge.pipeline
+            app.services.store,
+            app.services.clock,
+            app.services.knowledge.pipeline,
+            app.services.sessions,
         )
         assert await fresh.recover() == 1
     async with serve(sqlite_url) as app:

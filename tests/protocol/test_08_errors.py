@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from models.participant import Participant, ParticipantRole
 from rag.errors import ProviderTimeout
+from schema.node import row_id
 from tests.protocol.document import ROOT, first_cells
 from tests.protocol.person import Person, kinds
 from tests.schema.operations import ASK, CHAT, FOLLOW, SEND, STOP
@@ -36,7 +38,7 @@ async def test_invalid_input(person: Person, field: str, question: dict[str, Any
 
 
 async def test_not_found(person: Person) -> None:
-    """| `NotFound` | no such session, message or reply, or not yours | no |"""
+    """| `NotFound` | no such session, message or reply, or you are not in it | no |"""
     other = await Person.enter(person.app, "not-yours@example.com")
     theirs = (await other.ask())["session"]["id"]
     for session_id in (theirs, MISSING, "nonsense"):
@@ -64,6 +66,18 @@ async def test_unauthenticated(person: Person, operation: str, variables: dict[s
     """| `UNAUTHENTICATED` | no access token, or one that expired or was ended |"""
     assert await person.app.code(operation, variables) == "UNAUTHENTICATED"
     assert await person.app.code(operation, variables, "wrong") == "UNAUTHENTICATED"
+
+
+async def test_forbidden(person: Person) -> None:
+    """| `FORBIDDEN` | your role does not allow this: a reader of a session cannot send | no |"""
+    session_id = (await person.ask())["session"]["id"]
+    person.app.services.store.bind()
+    part = Participant.filter(session_id=row_id("ChatSession", session_id))
+    assert await part.update(role=ParticipantRole.READER) == 1
+    question = {"i": {"content": "x", "sessionId": session_id}}
+    assert await person.app.code(SEND, question, person.token) == "FORBIDDEN"
+    assert await person.refusal(CHAT, question) == {"code": "FORBIDDEN"}
+    assert len(await person.messages(session_id)) == 2
 
 
 async def test_bad_user_input(person: Person) -> None:
