@@ -42,6 +42,12 @@ class Person:
         ]
         return result
 
+    async def change(self, mutation: str, **variables: Any) -> dict[str, Any]:
+        """The result of a mutation with one field."""
+        (result,) = (await self.app.data(mutation, variables, self.token)).values()
+        found: dict[str, Any] = result
+        return found
+
     async def chat(self, content: str = QUESTION, **more: Any) -> list[Event]:
         """All events of `chat`."""
         variables = {"i": {"content": content, **more}}

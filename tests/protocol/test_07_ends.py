@@ -6,11 +6,20 @@ import asyncio
 
 import pytest
 
+from models.chat_message import ChatMessage, MessageStatus
 from rag.errors import ProviderTimeout
 from resolvers.replies.run import INTERRUPTED
 from resolvers.replies.service import ReplyService
+from schema.node import row_id
 from tests.protocol.conftest import Serve
 from tests.protocol.person import Person, text_of
+
+PAYLOAD = """{ __typename
+  ... on SendMessagePayload { message { id } reply { id } } ... on InvalidInput { field } }"""
+REGENERATE = f"""mutation($id: ID!, $key: String) {{
+  regenerateReply(id: $id, clientKey: $key) {PAYLOAD} }}"""
+EDIT = f"""mutation($id: ID!, $content: String!, $key: String) {{
+  editMessage(id: $id, content: $content, clientKey: $key) {PAYLOAD} }}"""
 
 pytestmark = pytest.mark.anyio
 
@@ -93,3 +102,54 @@ async def test_a_crash(anyio_backend: str, sqlite_url: str, serve: Serve) -> Non
         reply = events[-1]["reply"]
         assert reply["content"] == "You have 45 days [1]."
         assert (reply["citations"], reply["usage"], reply["grounded"]) == ([], None, None)
+
+
+async def test_another_answer(person: Person) -> None:
+    """It takes a reply of any end status. A running one is refused with `InvalidInput`, field
+    `id`."""
+    gate = asyncio.Event()
+    person.app.generator.script = ["Kept", gate]
+    sent = await person.send()
+    refused = await person.change(REGENERATE, id=sent["reply"]["id"])
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "id")
+    gate.set()
+    await person.wait_ended(sent["reply"]["id"])
+    person.app.generator.script = ["Another."]
+    old = row_id("ChatMessage", sent["reply"]["id"])
+    for status in (
+        MessageStatus.COMPLETE,
+        MessageStatus.STOPPED,
+        MessageStatus.INTERRUPTED,
+        MessageStatus.FAILED,
+    ):
+        person.app.services.store.bind()
+        assert await ChatMessage.filter(id=old).update(status=status) == 1
+        again = await person.change(REGENERATE, id=sent["reply"]["id"])
+        assert again["message"]["id"] == sent["message"]["id"]
+        events = await person.read(again["reply"]["id"])
+        assert text_of(events) == "Another."
+        assert events[0]["message"]["id"] == sent["message"]["id"]
+    assert await person.status(sent["reply"]["id"]) == ("FAILED", "Kept")
+
+
+async def test_another_answer_once(person: Person) -> None:
+    """Both answer like `sendMessage`, and a `clientKey` makes them safe to repeat in the same way.
+    It must be a new key."""
+    sent = await person.ask(clientKey="question")
+    wishes = [
+        (REGENERATE, {"id": sent["reply"]["id"]}),
+        (EDIT, {"id": sent["message"]["id"], "content": "In other words?"}),
+    ]
+    for key, (operation, variables) in zip(("again", "edit"), wishes, strict=True):
+        made = await asyncio.gather(
+            *(person.change(operation, **variables, key=key) for _ in range(5))
+        )
+        assert {one["__typename"] for one in made} == {"SendMessagePayload"}
+        (reply_id,) = {one["reply"]["id"] for one in made}
+        assert reply_id != sent["reply"]["id"]
+        await person.wait_ended(reply_id)
+        later = await person.change(operation, **variables, key=key)
+        assert later["reply"]["id"] == reply_id
+        used = await person.change(operation, **variables, key="question")
+        assert (used["__typename"], used["field"]) == ("InvalidInput", "clientKey")
+    assert (await person.ask(clientKey="question"))["reply"] == sent["reply"]

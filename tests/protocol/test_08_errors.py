@@ -31,7 +31,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("field", "question"), REFUSED)
 async def test_invalid_input(person: Person, field: str, question: dict[str, Any]) -> None:
     """| `InvalidInput` | `field` names what to change: `content`, `clientKey`, `parentId`,
-    `sessionId`, `filter` |"""
+    `sessionId`, `filter`, `id` |"""
     for operation, name in ((SEND, "sendMessage"), (ASK, "ask")):
         result = (await person.app.data(operation, {"i": question}, person.token))[name]
         assert (result["__typename"], result["field"]) == ("InvalidInput", field)
