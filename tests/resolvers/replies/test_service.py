@@ -245,7 +245,7 @@ async def test_a_question_that_is_refused_leaves_no_task(
     async def failing(*_: Any, **__: Any) -> Any:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("resolvers.replies.service.store_question", failing)
+    monkeypatch.setattr("resolvers.replies.service.store_request", failing)
     for _ in range(10):
         with pytest.raises(OSError, match="no space"):
             await replies.start(user, QUESTION)
