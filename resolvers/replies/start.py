@@ -127,6 +127,7 @@ async def find_earlier(user: User, request: Request) -> Accepted | None:
     """What the same client key led to before.
 
     Raises:
+        NotFound: that is in a session that the person is no longer in.
         InvalidInput: the key was used for something else.
     """
     if request.client_key is None:
@@ -136,6 +137,8 @@ async def find_earlier(user: User, request: Request) -> Accepted | None:
     ).select_related("session")
     if found is None:
         return None
+    if not await Participant.exists(session_id=found.session_id, user_id=user.id):
+        raise NotFound("session")  # the person has been taken out of it since
     if not _is_same(found, request):
         raise InvalidInput(
             "clientKey", "This key was used for another message. Take a new key for a new message."

@@ -343,3 +343,15 @@ async def test_questions_queue_where_the_setting_says_so(
         assert [one["reply"]["content"] for one in results] == ["Reply."] * 3
         nodes = await shown(app, token, session_id)
         assert [one["content"] for one in nodes if one["role"] == "USER"] == ["1", "2", "3", "4"]
+
+
+async def test_a_client_key_does_not_open_a_session_again(scripted: Running) -> None:
+    """Who was taken out of a session gets nothing from it by repeating an old key."""
+    token = await scripted.login()
+    sent = await ask(scripted, token, "Question", clientKey="key")
+    scripted.services.store.bind()
+    await Participant.filter(session_id=row_id("ChatSession", sent["session"]["id"])).delete()
+    again = (await scripted.data(ASK, {"i": {"content": "Question", "clientKey": "key"}}, token))[
+        "ask"
+    ]
+    assert again == {"__typename": "NotFound", "problem": "There is no such session."}
