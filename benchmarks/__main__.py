@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import first_token, footprint, retrieval
+from benchmarks import first_token, footprint, history, reply_latency, retrieval, streaming
 from benchmarks.figures import console, load
 from benchmarks.sample import index_sample
 from rag.evaluate import auroc, mean_reciprocal_rank, recall_at
 from rag.relevance import THRESHOLD
 
-NAMES: Final = ("footprint", "first-token", "retrieval")
+NAMES: Final = (
+    "footprint", "first-token", "retrieval", "streaming", "reply-latency", "history",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class _Measured:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     names = options.only or NAMES
-    if options.rounds < 1 or options.starts < 0 or (options.questions or 1) < 1:
-        console.print("Error: --rounds and --questions begin at 1, --starts at 0.")
+    if wrong := _wrong(options):
+        console.print(f"Error: {wrong}")
         return 2
     with ExitStack() as stack:
         if options.data_dir is None:
@@ -45,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "footprint": lambda: _footprint(data_dir, options),
             "first-token": lambda: _first_token(data_dir, options),
             "retrieval": lambda: _retrieval(options),
+            "streaming": lambda: _streaming(options),
+            "reply-latency": lambda: _reply_latency(options),
+            "history": lambda: _history(options),
         }
         results: dict[str, Any] = {"load_before": load()}
         for number, name in enumerate(name for name in NAMES if name in names):
@@ -58,12 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _wrong(options: argparse.Namespace) -> str | None:
+    """What is wrong with the options' values, if anything is."""
+    if options.rounds < 1 or options.starts < 0 or (options.questions or 1) < 1:
+        return "--rounds and --questions begin at 1, --starts at 0."
+    if (
+        min(options.replies or [1]) < 1
+        or (1 if options.tokens is None else options.tokens) < 1
+        or options.seconds <= 0
+    ):
+        return "--replies and --tokens begin at 1, --seconds above 0."
+    if options.messages < 2 * history.PAGE:
+        return f"--messages begins at {2 * history.PAGE}."
+    return None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measure start and memory, the time to the first text of an answer, and "
-        "retrieval. Tables go to stdout, progress to stderr. It takes some minutes; other work on "
-        "the machine spoils the times.",
+        description="Measure start and memory, the time to the first text of an answer, retrieval, "
+        "streams of many replies at once, the way of a token to its reader, and pages of a long "
+        "history. Tables go to stdout, progress to stderr. It takes some minutes; other work on "
+        "the machine spoils the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",
@@ -84,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N",
-        help="first-token: how often each question is asked (default: %(default)s)",
+        help="first-token: how often each question is asked; streaming: how often each size is "
+        "measured; history: a fifth of how often each page is read (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--starts", type=int, default=5, metavar="N",
@@ -93,6 +115,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settle", type=float, default=5.0, metavar="SECONDS",
         help="footprint: idle time before memory is read (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--replies", type=int, action="append", metavar="N",
+        help="streaming: replies at once; may be repeated (default: "
+        f"{', '.join(str(replies) for replies, _ in streaming.SIZES)})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokens", type=int, metavar="N",
+        help="streaming: tokens of each reply (default: so many that a round takes seconds)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seconds", type=float, default=10, metavar="S",
+        help="reply-latency: how long the replies take (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--messages", type=int, default=100_000, metavar="N",
+        help="history: messages of the session (default: %(default)s)",
     )  # fmt: skip
     return parser
 
@@ -112,6 +151,29 @@ def _first_token(data_dir: Path, options: argparse.Namespace) -> _Measured:
     result = first_token.run(
         folder, options.kb_dir, questions=options.questions, rounds=options.rounds
     )
+    return _Measured(result.report(), result.to_json())
+
+
+def _streaming(options: argparse.Namespace) -> _Measured:
+    usual = dict(streaming.SIZES)
+    sizes = [
+        (replies, options.tokens or usual.get(replies) or max(1, 100_000 // replies))
+        for replies in options.replies or usual
+    ]
+    with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
+        result = streaming.run(Path(folder), sizes=sizes, rounds=options.rounds)
+    return _Measured(result.report(), result.to_json())
+
+
+def _reply_latency(options: argparse.Namespace) -> _Measured:
+    with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
+        result = reply_latency.run(Path(folder), seconds=options.seconds)
+    return _Measured(result.report(), result.to_json())
+
+
+def _history(options: argparse.Namespace) -> _Measured:
+    with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
+        result = history.run(Path(folder), messages=options.messages, rounds=5 * options.rounds)
     return _Measured(result.report(), result.to_json())
 
 

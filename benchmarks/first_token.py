@@ -318,7 +318,7 @@ async def _server(
         await task
 
 
-async def _login(address: str) -> str:
+async def login(address: str) -> str:
     async with httpx.AsyncClient(timeout=30) as http:
 
         async def post(query: str) -> dict[str, Any]:
@@ -382,7 +382,7 @@ async def _measure(
     model: list[float] = []
     with _marks_inside(marks):
         async with _server(data_dir, kb_dir, marks) as (address, knowledge):
-            token = await _login(address)
+            token = await login(address)
             # A question must be embedded as often as it is asked.
             cache: dict[str, Any] = knowledge.embedding._cache
             async with connect(

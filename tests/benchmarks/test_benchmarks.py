@@ -90,6 +90,46 @@ def test_retrieval_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "recall@5" in capsys.readouterr().out
 
 
+def test_streaming_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each size is measured at both servers, and no piece of text is lost."""
+    sizes = ("--replies", "3", "--replies", "1", "--tokens", "20", "--rounds", "1")
+    figures = measure("streaming", tmp_path, *sizes)
+    assert [(size["replies"], size["tokens"]) for size in figures["sizes"]] == [(1, 20), (3, 20)]
+    for size in figures["sizes"]:
+        ours, plain = size["groundql"], size["plain"]
+        assert plain["tokens_per_delta"] == 1
+        assert ours["tokens_per_delta"] >= 1
+        assert size["ratio_of_characters"] == pytest.approx(
+            ours["characters_per_second"] / plain["characters_per_second"], abs=0.001
+        )
+        assert ours["cpu_us_per_delta"] > 0
+    assert figures["sizes"][0]["groundql"]["bytes_per_subscription"] is None
+    assert "tokens a delta" in capsys.readouterr().out
+
+
+def test_the_latency_of_tokens_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every token of every reply is timed from its making to its reader."""
+    figures = measure("reply-latency", tmp_path, "--seconds", "0.2")
+    for kind in ("groundql", "plain"):
+        check_spread(figures[kind], 200 * 10)
+        assert figures[kind]["p99"] <= figures[kind]["longest"]
+    assert "longest" in capsys.readouterr().out
+
+
+def test_history_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both ways give the same bytes at every place, over HTTP and in process."""
+    figures = measure("history", tmp_path, "--messages", "200", "--rounds", "2")
+    assert len(figures["times"]) == 4
+    for places in figures["times"].values():
+        assert len(places) == 4
+        for spread in places.values():
+            check_spread(spread, 10)
+    assert figures["page_bytes"] > 10_000
+    assert "GraphQL to by hand" in capsys.readouterr().out
+
+
 def test_the_help_names_all(capsys: pytest.CaptureFixture[str]) -> None:
     """`--help` names every benchmark, and an unknown one is refused."""
     with pytest.raises(SystemExit) as ended:
@@ -120,6 +160,9 @@ def test_less_than_one_round_is_refused(capsys: pytest.CaptureFixture[str]) -> N
     """There are no figures without a measurement."""
     assert main(["--rounds", "0"]) == 2
     assert "begin at 1" in capsys.readouterr().err
+    assert main(["--tokens", "0"]) == 2
+    assert main(["--messages", "99"]) == 2
+    assert "begins at 100" in capsys.readouterr().err
 
 
 def test_a_spread_holds_quantiles() -> None:
