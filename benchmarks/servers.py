@@ -7,13 +7,17 @@ same messages, one token each, without GraphQL and without a store.
     python -m benchmarks.servers groundql FOLDER
 
 prints its port. Beside the API there are `POST /plan`, `POST /open` and `GET /usage`: see `Plan`.
+With BENCHMARK_PROFILE=FILE in the environment, what `cProfile` sees of the event loop is written to
+FILE.groundql and FILE.plain.
 """
 
 from __future__ import annotations
 
 import asyncio
+import cProfile
 import json
 import os
+import signal
 import sqlite3
 import sys
 import time
@@ -215,15 +219,18 @@ def main(kind: str, folder: Path) -> None:
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    server = uvicorn.Server(config)
-    if profile := os.environ.get("BENCHMARK_PROFILE"):
-        import cProfile
-
-        with cProfile.Profile() as profiler:
-            server.run(sockets=[listener])
-        profiler.dump_stats(f"{profile}.{kind}")
-    else:
-        server.run(sockets=[listener])
+    # uvicorn raises the signal that stopped it again, which would end the process at once.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    profiler = cProfile.Profile()
+    profile = os.environ.get("BENCHMARK_PROFILE")
+    if profile:
+        profiler.enable()
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        if profile:
+            profiler.disable()
+            profiler.dump_stats(f"{profile}.{kind}")
 
 
 if __name__ == "__main__":

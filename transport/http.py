@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterable
 from contextlib import aclosing, suppress
+from typing import Any
 
 import strawberry
 from starlette.datastructures import FormData
@@ -17,6 +18,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from transport.body import Parameters, parse_json_body, parse_url
+from transport.direct import Direct
 from transport.encoding import encode_json
 from transport.errors import SERVICE_UNAVAILABLE, RequestError, internal_error
 from transport.hooks import Connection, Hooks
@@ -221,6 +223,13 @@ class Exchange:
         )
         refusal: RequestError | None = None
 
+        async def send_data(data: dict[str, Any]) -> bool:
+            try:
+                await stream.event({"data": data})
+            except ClientDisconnect:
+                return False
+            return True
+
         async def produce() -> None:
             nonlocal refusal
             try:
@@ -229,6 +238,7 @@ class Exchange:
                         parameters.query,
                         variable_values=parameters.variables,
                         context_value=context,
+                        root_value=Direct(send_data),
                         operation_name=parameters.operation_name,
                         allowed_operation_types=allowed,
                         operation_extensions=parameters.extensions,

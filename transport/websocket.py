@@ -17,6 +17,7 @@ from starlette.types import Receive, Send
 from strawberry.types import ExecutionResult
 
 from transport.body import Parameters
+from transport.direct import Direct
 from transport.encoding import encode_json
 from transport.errors import error_object
 from transport.hooks import Connection, Hooks, Rejected, request_id
@@ -33,7 +34,7 @@ from transport.messages import (
     parse_message,
     too_large,
 )
-from transport.results import failure, find_rejection, is_request_error, to_payload
+from transport.results import Payload, failure, find_rejection, is_request_error, to_payload
 
 logger = logging.getLogger("groundql.transport")
 
@@ -249,11 +250,27 @@ class Socket:
     ) -> dict[str, Any]:
         """Send the operation's results; returns the message that ends it."""
         sent = 0
+
+        async def send(payload: Payload) -> None:
+            nonlocal sent
+            await self._send({"id": id, "type": "next", "payload": payload})
+            sent += 1
+            if sent % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+        async def send_data(data: dict[str, Any]) -> bool:
+            try:
+                await send({"data": data})
+            except _Disconnected:
+                return False
+            return True
+
         async with self._hooks.operation(connection) as context:
             results = await self._schema.stream(
                 parameters.query,
                 variable_values=parameters.variables,
                 context_value=context,
+                root_value=Direct(send_data),
                 operation_name=parameters.operation_name,
                 operation_extensions=parameters.extensions,
             )
@@ -266,10 +283,7 @@ class Socket:
                     payload = to_payload(result, self._hooks)
                     if is_request_error(result):
                         return {"id": id, "type": "error", "payload": payload["errors"]}
-                    await self._send({"id": id, "type": "next", "payload": payload})
-                    sent += 1
-                    if sent % _YIELD_EVERY == 0:
-                        await asyncio.sleep(0)
+                    await send(payload)
         return {"id": id, "type": "complete"}
 
     async def _send(self, message: dict[str, Any]) -> None:
