@@ -83,6 +83,23 @@ def delete(model: type[Model], key: Mapping[str, Any]) -> Statement:
     return Statement(f'DELETE FROM "{model._meta.db_table}" WHERE {where}', [values])
 
 
+def group(statements: Sequence[Statement]) -> list[Statement]:
+    """The same work with all rows of the same SQL in one statement, in the order in which each SQL
+    first comes: for statements that do not depend on each other across that order."""
+    grouped: dict[str, Statement] = {}
+    for statement in statements:
+        before = grouped.get(statement.sql)
+        if before is None:
+            grouped[statement.sql] = statement
+            continue
+        expect = None
+        if before.expect is not None and statement.expect is not None:
+            expect = before.expect + statement.expect
+        rows = [*before.rows, *statement.rows]
+        grouped[statement.sql] = Statement(statement.sql, rows, expect)
+    return list(grouped.values())
+
+
 @lru_cache(maxsize=64)
 def _insert_sql(model: type[Model], fields: tuple[str, ...]) -> str:
     columns = ",".join(f'"{_column(model, field)}"' for field in fields)

@@ -61,8 +61,6 @@ def plain_selection(
                     continue
                 spread.add(node.name.value)
                 fragment = info.fragments[node.name.value]
-                if fragment.directives:
-                    return False
             else:
                 assert isinstance(node, InlineFragmentNode)
             if applies(fragment) and not collect(fragment.selection_set):
@@ -77,7 +75,8 @@ def plain_selection(
             is_abstract_type(condition) and info.schema.is_sub_type(condition, kind)
         )
 
+    # A subscription's root field has no directive: validation refuses it.
     for node in info.field_nodes:
-        if node.directives or node.selection_set is None or not collect(node.selection_set):
+        if node.selection_set is None or not collect(node.selection_set):
             return None
     return selected

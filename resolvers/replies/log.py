@@ -15,7 +15,7 @@ from models.chat_message import RUNNING, ChatMessage, MessageStatus
 from models.citation import Citation
 from models.knowledge_state import KnowledgeState
 from models.reply_log import EventKind, ReplyEvent, ReplyLog
-from models.statements import Statement, delete, insert_values, update
+from models.statements import Statement, delete, group, insert_values, update
 from models.store import Store
 from resolvers.clock import Clock
 from resolvers.replies.events import Delta, Ended, Event, Sources
@@ -183,7 +183,8 @@ class LogWriter:
                         {"status": MessageStatus.STREAMING},
                     )
                 )
-        statements = [*ends, *starts]
+        # Grouped, all sessions come before all messages.
+        statements = [*group(ends), *starts]
         if rows:
             statements.append(insert_values(ReplyEvent, _ROW, rows))
         await self._store.write(statements)

@@ -29,6 +29,9 @@ FAILURE = "The answer could not be generated because of a problem on our side. P
 # The first text goes to its readers before the rest of the reply is worked on, since a generator
 # that never waits would hold it up. Seconds.
 HEAD_START = 0.003
+# A generator that never waits would keep the writer and everyone else out: after so many pieces it
+# is their turn. Most generators wait for the next piece anyway.
+PIECES_A_TURN = 8
 INTERRUPTED = "The server was restarted before the answer was complete. Please ask again."
 
 
@@ -70,9 +73,10 @@ async def run_reply(
                     if len(pieces) == 1:
                         await running.wait_shown()
                         await asyncio.sleep(HEAD_START)
-                    await running.wait_for_room()
-                    # A generator that never waits would keep the writer and everyone else out.
-                    await asyncio.sleep(0)
+                    if running.is_full:
+                        await running.wait_for_room()
+                    if len(pieces) % PIECES_A_TURN == 0:
+                        await asyncio.sleep(0)
                 else:
                     usage = event
     except asyncio.CancelledError:

@@ -85,6 +85,11 @@ class RunningReply:
         if self._pending_characters > MAX_PENDING_CHARACTERS:
             self._room.clear()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the generator is too far ahead of the store."""
+        return self._pending_characters > MAX_PENDING_CHARACTERS
+
     async def wait_for_room(self) -> None:
         """Return at once, unless the store is behind."""
         await self._room.wait()

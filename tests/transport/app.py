@@ -17,6 +17,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
 
 import transport
+from transport.direct import Direct
 from transport.documents import DocumentCache
 from transport.endpoint import Connection, GraphQLEndpoint, Limits, Rejected, request_id
 
@@ -103,6 +104,23 @@ class Subscription:
                 yield number
         finally:
             journal.entries.append("count ended")
+
+    @strawberry.subscription
+    async def direct(self, info: Info, to: int = 3) -> AsyncGenerator[int, None]:
+        """Counts the short way, but yields every third number."""
+        journal = info.context.journal
+        root: object = info.root_value
+        assert isinstance(root, Direct)
+        try:
+            for number in range(1, to + 1):
+                journal.produced = number
+                if number % 3 == 0:
+                    yield number
+                elif not await root.send({"direct": number}):
+                    journal.entries.append("direct refused")
+                    return
+        finally:
+            journal.entries.append("direct ended")
 
     @strawberry.subscription
     async def text(self, info: Info, size: int, to: int) -> AsyncGenerator[str, None]:
