@@ -32,7 +32,7 @@ class Direct:
 
 
 def plain_selection(
-    info: GraphQLResolveInfo, type_name: str, fields: Container[str]
+    info: GraphQLResolveInfo[Any], type_name: str, fields: Container[str]
 ) -> dict[str, str] | None:
     """What the operation selects of an event of an object type: response keys to field names, in
     the order of the response.

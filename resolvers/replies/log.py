@@ -25,8 +25,9 @@ from resolvers.replies.start import touch_session
 log = logging.getLogger("groundql.replies")
 
 # While many replies run, a commit waits this long after the one before it, so that the store sees
-# a steady number of transactions per second, and what arrives meanwhile merges. Seconds.
-TICK = 0.02
+# a steady number of transactions per second, and what arrives meanwhile merges. Seconds. Measured
+# with 200 replies of 50 tokens a second: docs/decisions/reply-log.md.
+TICK = 0.01
 # Up to this many replies are "few": each of their tokens is committed and shown almost at once.
 FEW = 4
 # Then a commit waits this long after the one before it. SQLite has one connection: without it, what
