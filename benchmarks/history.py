@@ -30,7 +30,8 @@ from benchmarks.servers import DATABASE, groundql
 from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
 from models.citation import Citation
-from models.statements import insert_values
+from models.participant import Participant, ParticipantRole
+from models.statements import insert, insert_values
 from models.store import Store
 from models.user import User
 from resolvers.paging import encode_cursor
@@ -76,9 +77,9 @@ class _Place:
             "before": self.before and encode_cursor(str(self.before)),
         }
 
-    def by_hand(self, owner: str) -> dict[str, Any]:
+    def by_hand(self, reader: str) -> dict[str, Any]:
         return {
-            "owner": owner,
+            "reader": reader,
             "session": str(_SESSION),
             "size": PAGE,
             "backward": self.backward,
@@ -154,14 +155,14 @@ def run(data_dir: Path, *, messages: int = 100_000, rounds: int = 60) -> History
             bar.advance(task)
 
         with running("groundql", data_dir) as ours, running("plain", data_dir) as plain:
-            owner = asyncio.run(_fill(data_dir, messages))
+            reader = asyncio.run(_fill(data_dir, messages))
             places = _places(messages)
             bar.update(task, total=4 * rounds * len(places))
-            page = _over_http(ours, plain, places, owner, rounds, measured)
+            page = _over_http(ours, plain, places, reader, rounds, measured)
             token = ours.token
         factory = uvicorn.Config(run).get_loop_factory()
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_in_process(data_dir, token, places, owner, rounds, measured))
+            runner.run(_in_process(data_dir, token, places, reader, rounds, measured))
     return History(
         times={
             kind: {place: Spread.of(values) for place, values in found.items()}
@@ -195,9 +196,17 @@ async def _fill(data_dir: Path, messages: int) -> str:
     try:
         user = await User.all().first()
         assert user is not None
-        fields = ("id", "owner_id", "title", "archived", "created_at", "updated_at")
-        values = [[_SESSION, user.id, "A long one", False, _BEGIN, _BEGIN]]
-        await store.write([insert_values(ChatSession, fields, values)])
+        session = ChatSession(
+            id=_SESSION, owner_id=user.id, title="Long", created_at=_BEGIN, updated_at=_BEGIN
+        )
+        part = Participant(
+            session_id=_SESSION,
+            user_id=user.id,
+            role=ParticipantRole.OWNER,
+            created_at=_BEGIN,
+            active_at=_BEGIN,
+        )
+        await store.write([insert(session), insert(part)])
         for begin in range(0, messages, 10_000):
             numbers = range(begin, min(messages, begin + 10_000))
             await store.write(
@@ -246,7 +255,7 @@ def _over_http(
     ours: Server,
     plain: Server,
     places: Sequence[_Place],
-    owner: str,
+    reader: str,
     rounds: int,
     measured: Callable[[_Place, str, float], None],
 ) -> bytes:
@@ -266,7 +275,7 @@ def _over_http(
             for place in places:
                 bodies = (
                     ("/graphql", {"query": QUERY, "variables": place.variables()}),
-                    ("/history", place.by_hand(owner)),
+                    ("/history", place.by_hand(reader)),
                 )
                 pages = []
                 for number, (path, body) in enumerate(bodies):
@@ -287,7 +296,7 @@ async def _in_process(
     data_dir: Path,
     token: str,
     places: Sequence[_Place],
-    owner: str,
+    reader: str,
     rounds: int,
     measured: Callable[[_Place, str, float], None],
 ) -> None:
@@ -301,7 +310,7 @@ async def _in_process(
                     begun = time.perf_counter()
                     page = await _call(app, token, body)
                     took = time.perf_counter() - begun
-                    arguments = place.by_hand(owner)
+                    arguments = place.by_hand(reader)
                     begun = time.perf_counter()
                     same = read_page(connection, **arguments)
                     took_by_hand = time.perf_counter() - begun

@@ -27,16 +27,16 @@ FROM citation WHERE message_id IN ({places}) ORDER BY message_id, number
 def read_page(
     connection: sqlite3.Connection,
     *,
-    owner: str,
+    reader: str,
     session: str,
     size: int,
     backward: bool,
     after: str | None,
     before: str | None,
 ) -> bytes:
-    """The response's body. All ids are row ids; the session must be the owner's."""
+    """The response's body. All ids are row ids; the session must be one that the reader is in."""
     found = connection.execute(
-        "SELECT 1 FROM chat_session WHERE id = ? AND owner_id = ?", (session, owner)
+        "SELECT 1 FROM participant WHERE session_id = ? AND user_id = ?", (session, reader)
     ).fetchone()
     if found is None:
         return b'{"data":{"session":null}}'
