@@ -260,7 +260,10 @@ class Usage:
     total_ms: int = strawberry.field(description="Milliseconds from the question to the end.")
 
 
-@strawberry.type(description="A question or a reply. Messages form a tree.")
+@strawberry.type(
+    description="A question, a message to the people of the session, or a reply. Messages form a "
+    "tree."
+)
 class ChatMessage(Node):
     row: strawberry.Private[MessageRow]
     role: MessageRole = strawberry.field(description="Who it is from.")

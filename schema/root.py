@@ -18,6 +18,7 @@ from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
 from schema.context import Info
+from schema.conversation import ConversationMutation
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.node import Node, parse_global_id
@@ -60,7 +61,15 @@ class NodeQuery:
 
 Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery, PublicLinkQuery))
 Mutation = merge_types(
-    "Mutation", (AccountMutation, ChatMutation, BranchMutation, SharingMutation, PublicLinkMutation)
+    "Mutation",
+    (
+        AccountMutation,
+        ChatMutation,
+        BranchMutation,
+        ConversationMutation,
+        SharingMutation,
+        PublicLinkMutation,
+    ),
 )
 Subscription = merge_types("Subscription", (ChatSubscription,))
 

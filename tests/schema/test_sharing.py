@@ -96,7 +96,7 @@ def events(app: Running, session_id: str) -> list[Any]:
             seen.append(event)
         original(key, event)
 
-    app.services.sessions.publish = publish  # type: ignore[method-assign]
+    app.services.sessions.publish = publish  # type: ignore[method-assign,assignment]
     return seen
 
 
