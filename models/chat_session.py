@@ -31,7 +31,8 @@ class AnswerMode(StrEnum):
 class ChatSession(Row):
     """A conversation. `updated_at` is its last activity: lists and retention go by it.
 
-    `owner` is who began it; who may read and write says Participant.
+    `owner` is who began it, or, once that person is no owner any more, another of its owners: the
+    row goes with that account. Who may read and write says Participant.
     """
 
     owner: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(

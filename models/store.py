@@ -214,6 +214,16 @@ class Store:
                 if statement.expect is not None and changed != statement.expect:
                     raise Unmet(statement.sql)
 
+    async def lock_name(self, name: str) -> None:
+        """In a transaction: hold a name until its end; others that want the same name wait.
+
+        For what has no row yet that could be locked. SQLite has one writer at a time anyway.
+        """
+        if not self.is_sqlite:
+            await self.connection.execute_query(
+                "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", [name]
+            )
+
     async def migrate(self) -> list[str]:
         """Bring the tables up to date; returns the names of the migrations that were applied."""
         executor = MigrationExecutor(self.connection, self._config["apps"])

@@ -115,6 +115,8 @@ def _recent(history: Sequence[Turn], room: int) -> list[Turn]:
     for turn in reversed(history):
         # The numbers of an earlier answer refer to other sources.
         text = _MARKER.sub("", turn.text) if turn.role == "assistant" else turn.text
+        if turn.author is not None:
+            text = f"{turn.author}: {text}"
         room -= estimate_tokens(text)
         if room < 0:
             break

@@ -83,6 +83,7 @@ class Turn:
 
     role: Literal["user", "assistant"]
     text: str
+    author: str | None = None  # the name of the person, where several write
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import logging
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
@@ -16,6 +17,7 @@ from resolvers import email_address
 from resolvers.context import Context, Services, Viewer
 from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
 from resolvers.passwords import check_password
+from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, REFRESH_PREFIX, hash_opaque_token, new_opaque_token
 
 log = logging.getLogger("groundql.accounts")
@@ -72,6 +74,7 @@ async def register(
     password_hash = await services.passwords.hash(password)
 
     user = await User.get_or_none(email=email)
+    joined: list[UUID] = []
     if user is None:
         try:
             async with services.store.transaction():
@@ -79,6 +82,8 @@ async def register(
                     email=email, display_name=name, password_hash=password_hash
                 )
                 await _send_verification(services, user)
+                if not services.require_verified_email:
+                    joined = await accept_invitations(services, user)
         except IntegrityError:
             # The same address was registered at the same moment, and its mail is on the way.
             if not await User.exists(email=email):
@@ -89,6 +94,7 @@ async def register(
     else:
         await services.mailer.send_account_exists(email)
     services.mailer.wake()
+    announce_participants(services, joined)
     return Registration(email=email, verification_required=services.require_verified_email)
 
 
@@ -107,11 +113,14 @@ async def verify_email(context: Context, token: str) -> User:
     now = services.clock.now()
     if row is None or row.expires_at <= now or row.email != row.user.email:
         raise _unusable_link()
+    joined: list[UUID] = []
     async with services.store.transaction():
         if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
             await User.filter(
                 id=row.user_id, email=row.email, email_verified_at__isnull=True
             ).update(email_verified_at=now)
+            joined = await accept_invitations(services, row.user)
+    announce_participants(services, joined)
     user = await User.get_or_none(id=row.user_id, email=row.email)
     if user is None or user.email_verified_at is None:
         # The account or its address changed after the token was used, or just now.

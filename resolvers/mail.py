@@ -20,7 +20,7 @@ class Mailer:
     def __init__(self, clock: Clock, *, base_url: str) -> None:
         """`base_url` is where people reach the server, without a slash at the end."""
         self._clock = clock
-        self._base_url = base_url
+        self.base_url = base_url
         self.waiting = asyncio.Event()
 
     async def enqueue(self, to: str, subject: str, text: str, html: str) -> None:
@@ -41,11 +41,19 @@ class Mailer:
 
     async def send_verification(self, to: str, token: str) -> None:
         """The link that proves an address."""
-        await self._enqueue(to, mail_texts.verification(self._base_url, to, token))
+        await self._enqueue(to, mail_texts.verification(self.base_url, to, token))
 
     async def send_account_exists(self, to: str) -> None:
         """The answer to a registration with an address that already has an account."""
-        await self._enqueue(to, mail_texts.account_exists(self._base_url, to))
+        await self._enqueue(to, mail_texts.account_exists(self.base_url, to))
+
+    async def send_shared(self, to: str) -> None:
+        """Tells a person with an account of a session that was shared with them."""
+        await self._enqueue(to, mail_texts.shared(self.base_url, to))
+
+    async def send_invitation(self, to: str) -> None:
+        """Tells an address without an account of a session that waits for it."""
+        await self._enqueue(to, mail_texts.invitation(self.base_url, to))
 
     async def _enqueue(self, to: str, mail: mail_texts.MailText) -> None:
         await self.enqueue(to, mail.subject, mail.text, mail.html)

@@ -50,6 +50,35 @@ def account_exists(base_url: str, email: str) -> MailText:
     )
 
 
+def shared(base_url: str, email: str) -> MailText:
+    """Tells the owner of an account that a session was shared with it."""
+    return _mail(
+        "A conversation was shared with you",
+        [
+            "Someone who uses GroundQL has shared a conversation with you.",
+            f"Log in with the address {email} to see it in your list:",
+        ],
+        base_url,
+        "Go to GroundQL",
+        ["If you did not expect this, you need not do anything; you can leave it at any time."],
+    )
+
+
+def invitation(base_url: str, email: str) -> MailText:
+    """Tells an address without an account that a session waits for it."""
+    return _mail(
+        "A conversation was shared with you",
+        [
+            "Someone who uses GroundQL has shared a conversation with you.",
+            f"To see it, register with exactly this address, {email}, and open the link in the "
+            "mail that follows; the conversation is in your list then:",
+        ],
+        base_url,
+        "Go to GroundQL",
+        ["If you did not expect this, do nothing: without you nobody can use your address."],
+    )
+
+
 def _mail(subject: str, before: list[str], link: str, label: str, after: list[str]) -> MailText:
     text = "\n\n".join(["Hello,", *before, link, *after]) + "\n"
     paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in ["Hello,", *before])

@@ -13,7 +13,7 @@ from models.chat_message import ChatMessage, MessageRole
 from models.chat_session import ChatSession
 from models.citation import Citation
 from models.message_rating import MessageRating
-from models.participant import Participant
+from models.participant import Invitation, Participant, PublicLink
 from models.user import User
 
 # What siblings share: session, parent and role.
@@ -43,6 +43,18 @@ async def participants(session_ids: Sequence[UUID]) -> list[Participant]:
         .select_related("user")
         .order_by("created_at", "id")
     )
+
+
+async def invitations(session_ids: Sequence[UUID]) -> list[Invitation]:
+    """All that are open, in the order in which they were made."""
+    return await Invitation.filter(session_id__in=set(session_ids)).order_by("created_at", "id")
+
+
+async def public_links(session_ids: Sequence[UUID]) -> list[PublicLink]:
+    """All that have not been revoked, in the order in which they were made."""
+    return await PublicLink.filter(
+        session_id__in=set(session_ids), revoked_at__isnull=True
+    ).order_by("id")
 
 
 async def ratings(keys: Sequence[tuple[UUID, UUID]]) -> list[MessageRating]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import secrets
 from dataclasses import dataclass
@@ -87,6 +88,12 @@ class TokenService:
             claims, self._keys[self._kid], algorithm=_ALGORITHM, headers={"kid": self._kid}
         )
         return text, datetime.fromtimestamp(expires_at, UTC)
+
+    def sign(self, purpose: bytes, data: bytes) -> bytes:
+        """HMAC-SHA-256 of `data`, with a key that the secret gives for this purpose alone."""
+        secret = self._keys[self._kid].encode()
+        key = hmac.digest(secret, b"groundql " + purpose, hashlib.sha256)
+        return hmac.digest(key, data, hashlib.sha256)
 
     def read_access_token(self, token: str) -> AccessClaims:
         """The claims of an access token that we signed and that has not expired.

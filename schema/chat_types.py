@@ -10,12 +10,15 @@ from strawberry import UNSET
 
 from models.chat_message import ChatMessage as MessageRow
 from models.chat_message import MessageRole, MessageStatus
+from models.chat_session import AnswerMode
 from models.chat_session import ChatSession as SessionRow
 from models.citation import Citation as CitationRow
 from models.message_rating import Rating
+from models.participant import Invitation as InvitationRow
 from models.participant import Participant as ParticipantRow
 from models.participant import ParticipantRole
-from resolvers import chat, errors
+from models.participant import PublicLink as LinkRow
+from resolvers import chat, errors, public_links
 from schema.account import User
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
@@ -27,15 +30,23 @@ describe_enum(
     ParticipantRole,
     "What a participant of a session may do.",
     {
-        "OWNER": "Everything, also deleting it.",
-        "WRITER": "Read and ask.",
+        "OWNER": "Everything, also sharing and deleting it. There may be several.",
+        "WRITER": "Read, write and ask.",
         "READER": "Read.",
     },
 )
 describe_enum(
     MessageRole,
     "Who a message is from.",
-    {"USER": "A person: a question.", "ASSISTANT": "The server: a reply."},
+    {
+        "USER": "A person: a question, or a message to the people of the session.",
+        "ASSISTANT": "The server: a reply.",
+    },
+)
+describe_enum(
+    AnswerMode,
+    "Which messages of postMessage the assistant answers.",
+    {"ALL": "All.", "ADDRESSED": "Those with the word @assistant."},
 )
 describe_enum(
     MessageStatus,
@@ -62,14 +73,65 @@ class Participant:
         return cls(user=User.from_row(row.user), role=row.role)
 
 
+@strawberry.type(description="An address that takes part in a session once it has an account.")
+class Invitation:
+    email: str = strawberry.field(description="The address, in lower case.")
+    role: ParticipantRole = strawberry.field(description="What the person will be allowed to do.")
+    created_at: datetime = strawberry.field(description="When it was invited.")
+
+    @classmethod
+    def from_row(cls, row: InvitationRow) -> Invitation:
+        return cls(email=row.email, role=row.role, created_at=row.created_at)
+
+
+@strawberry.type(
+    description="A link through which anyone may read a session, or one reply, until it is revoked."
+)
+class PublicLink(Node):
+    row: strawberry.Private[LinkRow]
+    created_at: datetime = strawberry.field(description="When it was made.")
+
+    @strawberry.field(
+        description="What publicConversation takes, 43 characters. Whoever has it can read. It "
+        "stays the same as long as the server's SECRET_KEY does."
+    )
+    async def token(self, info: Info) -> str:
+        return public_links.link_token(info.context.app.services.tokens, self.row.id)
+
+    @strawberry.field(
+        description="PUBLIC_URL/share/<token>, where a front end shows what publicConversation "
+        "gives."
+    )
+    async def url(self, info: Info) -> str:
+        return public_links.link_url(info.context.app.services, self.row.id)
+
+    @strawberry.field(
+        description="The reply that it shows, with its question; null: the whole session."
+    )
+    async def message(self, info: Info) -> ChatMessage | None:
+        if self.row.reply_id is None:
+            return None
+        row = await info.context.loaders.messages.load(self.row.reply_id)
+        return None if row is None else ChatMessage.from_row(row)
+
+    @classmethod
+    def from_row(cls, row: LinkRow) -> PublicLink:
+        return cls(row=row, id=global_id("PublicLink", row.id), created_at=row.created_at)
+
+
 @strawberry.type(description="A conversation.")
 class ChatSession(Node):
     row: strawberry.Private[SessionRow]
+    # Of a viewer who has just left.
+    former_part: strawberry.Private[ParticipantRow | None]
     title: str = strawberry.field(
         description="At most 200 characters; made from the first question."
     )
     created_at: datetime = strawberry.field(description="When it was begun.")
     updated_at: datetime = strawberry.field(description="Its last activity; lists sort by it.")
+    answers: AnswerMode = strawberry.field(
+        description="Which messages of postMessage the assistant answers."
+    )
 
     @strawberry.field(description="Whether the viewer has put it away.")
     async def archived(self, info: Info) -> bool:
@@ -92,6 +154,26 @@ class ChatSession(Node):
         parts = await info.context.loaders.participants.load(self.row.id)
         return [Participant.from_row(part) for part in parts]
 
+    @strawberry.field(
+        description="Addresses that are invited, in the order of inviting; only owners see them, "
+        "for others the list is empty."
+    )
+    async def invitations(self, info: Info) -> list[Invitation]:
+        if (await self._part(info)).role is not ParticipantRole.OWNER:
+            return []
+        found = await info.context.loaders.invitations.load(self.row.id)
+        return [Invitation.from_row(row) for row in found]
+
+    @strawberry.field(
+        description="The public links that are in force, at most 50; only owners see them, for "
+        "others the list is empty."
+    )
+    async def public_links(self, info: Info) -> list[PublicLink]:
+        if (await self._part(info)).role is not ParticipantRole.OWNER:
+            return []
+        found = await info.context.loaders.public_links.load(self.row.id)
+        return [PublicLink.from_row(row) for row in found]
+
     @strawberry.field(description="The messages of the active branch, oldest first.")
     async def messages(
         self,
@@ -113,16 +195,20 @@ class ChatSession(Node):
         for part in await info.context.loaders.participants.load(self.row.id):
             if part.user_id == viewer.id:
                 return part
+        if self.former_part is not None:
+            return self.former_part
         raise errors.NotFound("session")
 
     @classmethod
-    def from_row(cls, row: SessionRow) -> ChatSession:
+    def from_row(cls, row: SessionRow, *, former_part: ParticipantRow | None = None) -> ChatSession:
         return cls(
             row=row,
+            former_part=former_part,
             id=global_id("ChatSession", row.id),
             title=row.title,
             created_at=row.created_at,
             updated_at=row.updated_at,
+            answers=row.answers,
         )
 
 
@@ -174,7 +260,10 @@ class Usage:
     total_ms: int = strawberry.field(description="Milliseconds from the question to the end.")
 
 
-@strawberry.type(description="A question or a reply. Messages form a tree.")
+@strawberry.type(
+    description="A question, a message to the people of the session, or a reply. Messages form a "
+    "tree."
+)
 class ChatMessage(Node):
     row: strawberry.Private[MessageRow]
     role: MessageRole = strawberry.field(description="Who it is from.")

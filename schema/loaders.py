@@ -14,7 +14,7 @@ from models.chat_session import ChatSession
 from models.citation import Citation
 from models.document import Document
 from models.message_rating import Rating
-from models.participant import Participant
+from models.participant import Invitation, Participant, PublicLink
 from models.user import User
 from resolvers import rows
 from resolvers.context import Services
@@ -35,6 +35,8 @@ class Loaders:
         self.citations = DataLoader(_load_citations, cache=False)
         self.siblings = DataLoader(_load_siblings, cache=False)
         self.participants = DataLoader(_load_participants, cache=False)
+        self.invitations = DataLoader(_load_invitations, cache=False)
+        self.public_links = DataLoader(_load_public_links, cache=False)
         self.ratings = DataLoader(_load_ratings, cache=False)
         self.documents = DataLoader(self._load_documents, cache=False)
         self._knowledge = services.knowledge
@@ -78,6 +80,20 @@ async def _load_siblings(keys: list[rows.Place]) -> list[list[ChatMessage]]:
 async def _load_participants(session_ids: list[UUID]) -> list[list[Participant]]:
     grouped: defaultdict[UUID, list[Participant]] = defaultdict(list)
     for row in await rows.participants(session_ids):
+        grouped[row.session_id].append(row)
+    return [grouped[key] for key in session_ids]
+
+
+async def _load_invitations(session_ids: list[UUID]) -> list[list[Invitation]]:
+    grouped: defaultdict[UUID, list[Invitation]] = defaultdict(list)
+    for row in await rows.invitations(session_ids):
+        grouped[row.session_id].append(row)
+    return [grouped[key] for key in session_ids]
+
+
+async def _load_public_links(session_ids: list[UUID]) -> list[list[PublicLink]]:
+    grouped: defaultdict[UUID, list[PublicLink]] = defaultdict(list)
+    for row in await rows.public_links(session_ids):
         grouped[row.session_id].append(row)
     return [grouped[key] for key in session_ids]
 

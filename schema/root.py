@@ -11,17 +11,20 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
-from resolvers import chat
+from resolvers import chat, public_links
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
-from schema.chat_types import ChatMessage, ChatSession
+from schema.chat_types import ChatMessage, ChatSession, PublicLink
 from schema.context import Info
+from schema.conversation import ConversationMutation
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.node import Node, parse_global_id
+from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.sharing import SharingMutation
 from transport.documents import DocumentCache
 
 
@@ -50,11 +53,24 @@ class NodeQuery:
             case ("Document", key):
                 document = await search.get_document(context, key)
                 return None if document is None else Document.from_row(document)
+            case ("PublicLink", key):
+                link = await public_links.get_public_link(context, key)
+                return None if link is None else PublicLink.from_row(link)
         return None
 
 
-Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery))
-Mutation = merge_types("Mutation", (AccountMutation, ChatMutation, BranchMutation))
+Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery, PublicLinkQuery))
+Mutation = merge_types(
+    "Mutation",
+    (
+        AccountMutation,
+        ChatMutation,
+        BranchMutation,
+        ConversationMutation,
+        SharingMutation,
+        PublicLinkMutation,
+    ),
+)
 Subscription = merge_types("Subscription", (ChatSubscription,))
 
 for root, description in (
@@ -88,6 +104,7 @@ def build_schema() -> strawberry.Schema:
             User,
             ChatSession,
             ChatMessage,
+            PublicLink,
             Document,
         ],
         extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],

@@ -15,6 +15,7 @@ from rag.pipeline import Pipeline
 from rag.types import Retrieval
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput, RateLimited
+from resolvers.replies.addressing import without_address
 from resolvers.replies.events import Delta, Event, Sources, Started
 from resolvers.replies.log import LogWriter, finish_reply
 from resolvers.replies.run import INTERRUPTED, RetrievalTask, run_reply
@@ -168,7 +169,7 @@ class ReplyService:
     async def _retrieve(self, place: Place) -> tuple[Pipeline, Retrieval]:
         pipeline = await self._pipeline()
         return pipeline, await pipeline.retrieve(
-            place.content, history=place.history, filter=place.filter
+            without_address(place.content), history=place.history, filter=place.filter
         )
 
     def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:

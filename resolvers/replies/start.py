@@ -78,6 +78,15 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """A stored message of a person; `reply` is None if the assistant was not asked."""
+
+    session: ChatSession
+    message: ChatMessage
+    reply: ChatMessage | None
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """What a reply is to be about, and where it goes.
 
@@ -130,6 +139,16 @@ async def find_earlier(user: User, request: Request) -> Accepted | None:
         NotFound: that is in a session that the person is no longer in.
         InvalidInput: the key was used for something else.
     """
+    sent = await find_sent(user, request)
+    if sent is None:
+        return None
+    if sent.reply is None:
+        raise _key_used()
+    return Accepted(sent.session, sent.message, sent.reply, fresh=False)
+
+
+async def find_sent(user: User, request: Request) -> Sent | None:
+    """Like `find_earlier`, also for a message without a reply."""
     if request.client_key is None:
         return None
     found = await ChatMessage.get_or_none(
@@ -140,19 +159,22 @@ async def find_earlier(user: User, request: Request) -> Accepted | None:
     if not await Participant.exists(session_id=found.session_id, user_id=user.id):
         raise NotFound("session")  # the person has been taken out of it since
     if not _is_same(found, request):
-        raise InvalidInput(
-            "clientKey", "This key was used for another message. Take a new key for a new message."
-        )
+        raise _key_used()
     if found.role is MessageRole.ASSISTANT:
         message = await ChatMessage.get(id=found.parent_id)
-        return Accepted(found.session, message, found, fresh=False)
+        return Sent(found.session, message, found)
     reply = (
         await ChatMessage.filter(parent_id=found.id, role=MessageRole.ASSISTANT)
         .order_by("id")
         .first()
     )
-    assert reply is not None, "a question and its reply are stored together"
-    return Accepted(found.session, found, reply, fresh=False)
+    return Sent(found.session, found, reply)
+
+
+def _key_used() -> InvalidInput:
+    return InvalidInput(
+        "clientKey", "This key was used for another message. Take a new key for a new message."
+    )
 
 
 def _is_same(found: ChatMessage, request: Request) -> bool:
@@ -184,7 +206,7 @@ async def find_place(user: User, request: Request) -> Place:
     Raises:
         NotFound: the session does not exist, or the person is not in it.
         Forbidden: the person may only read it.
-        InvalidInput: the parent is not a reply of this session.
+        InvalidInput: the parent is neither a reply nor the last message of this session.
         StillRunning
     """
     match request:
@@ -192,10 +214,11 @@ async def find_place(user: User, request: Request) -> Place:
             return await _place_of_question(user, request)
         case Edit(original, session):
             parent = await ChatMessage.get_or_none(id=original.parent_id)
+            await _check_ended(parent, "id")
             return Place(
                 session,
                 parent,
-                await read_history(parent),
+                await read_history(parent, user.id),
                 request.content,
                 read_filter(original.search_filter),
                 at_end=False,
@@ -208,7 +231,7 @@ async def find_place(user: User, request: Request) -> Place:
             return Place(
                 session,
                 message,
-                await read_history(before),
+                await read_history(before, message.author_id),
                 message.content,
                 read_filter(message.search_filter),
                 at_end=False,
@@ -226,25 +249,38 @@ async def _place_of_question(user: User, question: Question) -> Place:
         raise Forbidden
     session = part.session
     parent = await _find_parent(session, question.parent_id)
-    if parent is not None and parent.status in RUNNING:
-        raise StillRunning("sessionId", parent.id)
+    await _check_ended(parent, "sessionId")
     return Place(
         session,
         parent,
-        await read_history(parent),
+        await read_history(parent, user.id),
         question.content,
         question.filter,
-        at_end=question.parent_id is None,
+        at_end=question.parent_id is None or parent is None or parent.role is MessageRole.USER,
     )
 
 
+async def _check_ended(last: ChatMessage | None, field: str) -> None:
+    """Refuse a question while the reply before it runs, behind which people may have written."""
+    while last is not None and last.role is MessageRole.USER:
+        if last.active:
+            replies = ChatMessage.filter(session_id=last.session_id, active=True, id__lt=last.id)
+            last = await replies.filter(role=MessageRole.ASSISTANT).order_by("-id").first()
+        else:
+            last = await ChatMessage.get_or_none(id=last.parent_id)
+    if last is not None and last.status in RUNNING:
+        raise StillRunning(field, last.id)
+
+
 async def _find_parent(session: ChatSession, parent_id: UUID | None) -> ChatMessage | None:
-    if parent_id is None:
-        return await ChatMessage.filter(session_id=session.id, active=True).order_by("-id").first()
-    parent = await ChatMessage.get_or_none(id=parent_id, session_id=session.id)
-    if parent is None or parent.role is not MessageRole.ASSISTANT:
+    if parent_id is not None:
+        parent = await ChatMessage.get_or_none(id=parent_id, session_id=session.id)
+        if parent is not None and parent.role is MessageRole.ASSISTANT:
+            return parent
+    end = await ChatMessage.filter(session_id=session.id, active=True).order_by("-id").first()
+    if parent_id is not None and (end is None or end.id != parent_id):
         raise InvalidInput("parentId", "The parent must be a reply in the same session.")
-    return parent
+    return end
 
 
 def new_session(user: User, now: datetime, *, title: str | None) -> ChatSession:
@@ -294,7 +330,7 @@ async def store_request(
     added: list[ChatMessage] = []
     if message is None:
         message = ChatMessage(
-            id=_id_after(place.parent),
+            id=id_after(place.parent),
             role=MessageRole.USER,
             status=MessageStatus.COMPLETE,
             content=place.content,
@@ -307,7 +343,7 @@ async def store_request(
         added.append(message)
     again = isinstance(request, Regeneration)
     reply = ChatMessage(
-        id=_id_after(message),
+        id=id_after(message),
         role=MessageRole.ASSISTANT,
         status=MessageStatus.PENDING,
         content="",
@@ -366,7 +402,7 @@ async def lock_session(store: Store, session_id: UUID) -> None:
         raise NotFound("session")
 
 
-def _id_after(earlier: ChatMessage | None) -> UUID:
+def id_after(earlier: ChatMessage | None) -> UUID:
     """A new id that sorts behind `earlier`, also when the machine's clock was set back."""
     fresh = new_id()
     if earlier is not None and fresh <= earlier.id:

@@ -69,6 +69,16 @@ def test_recent_turns_come_whole_newest_first_within_their_budget() -> None:
     assert len(everything.messages) == 5
 
 
+def test_turns_say_who_wrote_them_where_several_did() -> None:
+    """The name stands before the text, and counts in the budget."""
+    history = [Turn("user", "a" * 36, author="Anna"), Turn("assistant", "Yes."), Turn("user", "b")]
+    found = retrieval(QUESTION, passage("Thirty days."))
+    contents = [message.content for message in build_prompt(found, history).messages[1:]]
+    assert contents == [f"Anna: {'a' * 36}", "Yes.", "b", QUESTION]
+    short = build_prompt(found, history[:1], history_token_budget=10)
+    assert [message.content for message in short.messages[1:]] == [QUESTION]
+
+
 def test_the_budget_holds_and_the_question_stays_whole() -> None:
     """Sources that do not fit are left out from the end, the first and the question never."""
     found = retrieval(QUESTION, *(passage("word " * 200, chunk_id=n) for n in range(1, 7)))

@@ -46,6 +46,14 @@ def test_dependent_questions_are_joined_with_the_users_turn_before() -> None:
     ]
 
 
+def test_messages_between_people_complete_a_question_too() -> None:
+    """What people wrote since the last answer does not hide the question that was answered."""
+    history = [*HISTORY, Turn("user", "Thanks!", author="Ben"), Turn("user", "Hm.", author="Anna")]
+    assert search_texts("How heavy is it?", history) == [
+        "What does the Firn 2 cost?\nThanks!\nHm.\nHow heavy is it?"
+    ]
+
+
 def test_without_earlier_turns_the_question_stands_alone() -> None:
     """No history, or none of the user's, changes nothing; very long texts are cut."""
     assert search_texts("How heavy is it?", []) == ["How heavy is it?"]

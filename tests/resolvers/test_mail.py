@@ -74,7 +74,24 @@ def test_texts_are_escaped() -> None:
     for mail in (
         mail_texts.verification('https://chat.example/"><script>', email, '"<&'),
         mail_texts.account_exists('https://chat.example/"><script>', email),
+        mail_texts.shared('https://chat.example/"><script>', email),
+        mail_texts.invitation('https://chat.example/"><script>', email),
     ):
         assert "<script" not in mail.html
         assert "<b>" not in mail.html
         assert "&lt;b&gt;&amp;x@example.com" in mail.html
+
+
+def test_texts_about_a_shared_session() -> None:
+    """They say that someone shared something, lead to the server, and name only the address that
+    they go to; one without an account is told to register with exactly that."""
+    shared = mail_texts.shared("https://chat.example", "a@example.com")
+    invited = mail_texts.invitation("https://chat.example", "a@example.com")
+    for mail in (shared, invited):
+        assert mail.subject == "A conversation was shared with you"
+        for body in (mail.text, mail.html):
+            assert "Someone who uses GroundQL has shared a conversation with you." in body
+            assert "https://chat.example" in body
+            assert "a@example.com" in body
+    assert "register with exactly this address, a@example.com," in invited.text
+    assert "register" not in shared.text
