@@ -20,6 +20,7 @@ from schema.chat_types import ChatMessage, ChatSession
 from schema.context import Info
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
+from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from transport.documents import DocumentCache
@@ -53,7 +54,9 @@ class NodeQuery:
         return None
 
 
-Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery))
+Query = merge_types(
+    "Query", (AccountQuery, NodeQuery, ChatQuery, MessageSearchQuery, KnowledgeQuery)
+)
 Mutation = merge_types("Mutation", (AccountMutation, ChatMutation, BranchMutation))
 Subscription = merge_types("Subscription", (ChatSubscription,))
 
