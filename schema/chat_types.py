@@ -12,6 +12,7 @@ from models.chat_message import ChatMessage as MessageRow
 from models.chat_message import MessageRole, MessageStatus
 from models.chat_session import ChatSession as SessionRow
 from models.citation import Citation as CitationRow
+from models.message_rating import MessageRating as RatingRow
 from models.message_rating import Rating
 from models.participant import Participant as ParticipantRow
 from models.participant import ParticipantRole
@@ -195,6 +196,15 @@ class ChatMessage(Node):
 
     @strawberry.field(description="The viewer's rating of a reply.")
     async def rating(self, info: Info) -> Rating | None:
+        row = await self._rating(info)
+        return None if row is None else row.rating
+
+    @strawberry.field(description="What the viewer wrote with their rating of a reply.")
+    async def rating_comment(self, info: Info) -> str | None:
+        row = await self._rating(info)
+        return None if row is None else row.comment
+
+    async def _rating(self, info: Info) -> RatingRow | None:
         if self.role is MessageRole.USER:
             return None
         viewer = info.context.app.require_viewer()

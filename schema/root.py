@@ -18,10 +18,13 @@ from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession
 from schema.context import Info
+from schema.export import ExportQuery
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
+from schema.organising import OrganisingMutation, OrganisingQuery
+from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from transport.documents import DocumentCache
 
@@ -55,9 +58,21 @@ class NodeQuery:
 
 
 Query = merge_types(
-    "Query", (AccountQuery, NodeQuery, ChatQuery, MessageSearchQuery, KnowledgeQuery)
+    "Query",
+    (
+        AccountQuery,
+        NodeQuery,
+        ChatQuery,
+        MessageSearchQuery,
+        OrganisingQuery,
+        ExportQuery,
+        KnowledgeQuery,
+    ),
 )
-Mutation = merge_types("Mutation", (AccountMutation, ChatMutation, BranchMutation))
+Mutation = merge_types(
+    "Mutation",
+    (AccountMutation, ChatMutation, BranchMutation, RatingMutation, OrganisingMutation),
+)
 Subscription = merge_types("Subscription", (ChatSubscription,))
 
 for root, description in (
