@@ -30,6 +30,7 @@ from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
+from resolvers.titles import SessionTitles
 from resolvers.tokens import TokenService
 from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
@@ -104,6 +105,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions,
         queue=settings.while_replying == "queue",
     )
+    titles = SessionTitles(store, knowledge.pipeline, sessions)
+    stack.push_async_callback(titles.close)
+    replies.first_reply_ended = titles.begin
     await replies.open()
     passwords = parts.passwords()
     stack.callback(passwords.close)

@@ -14,6 +14,7 @@ from models.statements import insert
 from resolvers.access import find_message, require_message, require_part
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
+from resolvers.organising import tagged
 from resolvers.paging import Page, PageRequest, activity_page, id_page
 from resolvers.replies.events import Event
 from resolvers.replies.start import Accepted, Question, new_session, own_participation
@@ -28,6 +29,7 @@ class SessionFilter:
 
     archived: bool | None = None
     pinned: bool | None = None
+    tag: str | None = None
 
 
 async def list_sessions(
@@ -44,6 +46,8 @@ async def list_sessions(
         query = query.filter(archived=filter.archived)
     if filter.pinned is not None:
         query = query.filter(pinned=filter.pinned)
+    if filter.tag is not None:
+        query = query.filter(id__in=await tagged(viewer.id, filter.tag))
     return await activity_page(query, request)
 
 

@@ -15,12 +15,13 @@ from resolvers.access import require_part
 from resolvers.context import Context, Services
 from resolvers.errors import Forbidden, InvalidInput, NotFound
 from resolvers.paging import Page, PageRequest, id_page
-from resolvers.replies.start import TITLE_LENGTH, lock_session
+from resolvers.replies.start import lock_session
 from resolvers.text import one_line
 from resolvers.tokens import TokenService
 
 # Links of one session that are in force.
 MAX_LINKS = 50
+TITLE_LENGTH = 80
 
 _PURPOSE = b"public link"
 _SIGNATURE = 16  # bytes

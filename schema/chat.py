@@ -98,11 +98,15 @@ class ChatQuery:
             bool | None,
             strawberry.argument(description="Only pinned ones, or only others; null: both."),
         ] = UNSET,
+        tag: Annotated[
+            str | None,
+            strawberry.argument(description="Only those with this tag of the viewer's own."),
+        ] = UNSET,
     ) -> Connection[ChatSession]:
         page = await chat.list_sessions(
             info.context.app,
             page_request(first, after, last, before),
-            chat.SessionFilter(archived=given(archived), pinned=given(pinned)),
+            chat.SessionFilter(archived=given(archived), pinned=given(pinned), tag=given(tag)),
         )
         return connection(page, lambda part: ChatSession.from_row(part.session))
 

@@ -13,14 +13,17 @@ from models.chat_message import MessageRole, MessageStatus
 from models.chat_session import AnswerMode
 from models.chat_session import ChatSession as SessionRow
 from models.citation import Citation as CitationRow
+from models.message_rating import MessageRating as RatingRow
 from models.message_rating import Rating
 from models.participant import Invitation as InvitationRow
 from models.participant import Participant as ParticipantRow
 from models.participant import ParticipantRole
 from models.participant import PublicLink as LinkRow
 from resolvers import chat, errors, public_links
+from resolvers.message_search import FoundMessage
+from resolvers.paging import Page
 from schema.account import User
-from schema.connection import After, Before, Connection, First, Last, connection, page_request
+from schema.connection import After, Before, First, Last, PageInfo, page_info, page_request
 from schema.context import Info
 from schema.enums import describe_enum
 from schema.knowledge import Document
@@ -181,9 +184,9 @@ class ChatSession(Node):
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
-    ) -> Connection[ChatMessage]:
+    ) -> ChatMessageConnection:
         page = await chat.list_messages(self.row, page_request(first, after, last, before))
-        return connection(page, ChatMessage.from_row)
+        return ChatMessageConnection.from_page(page)
 
     async def _part(self, info: Info) -> ParticipantRow:
         """The viewer's part in it.
@@ -282,6 +285,15 @@ class ChatMessage(Node):
 
     @strawberry.field(description="The viewer's rating of a reply.")
     async def rating(self, info: Info) -> Rating | None:
+        row = await self._rating(info)
+        return None if row is None else row.rating
+
+    @strawberry.field(description="What the viewer wrote with their rating of a reply.")
+    async def rating_comment(self, info: Info) -> str | None:
+        row = await self._rating(info)
+        return None if row is None else row.comment
+
+    async def _rating(self, info: Info) -> RatingRow | None:
         if self.role is MessageRole.USER:
             return None
         viewer = info.context.app.require_viewer()
@@ -364,4 +376,72 @@ class ChatMessage(Node):
             active=row.active,
             grounded=row.grounded,
             failure=row.failure,
+        )
+
+
+@strawberry.type(description="A part of a text, in Unicode code points.")
+class TextRange:
+    start: int = strawberry.field(description="Its begin, counted from 0.")
+    end: int = strawberry.field(description="Its end; the character there is the first behind it.")
+
+
+@strawberry.type(description="The part of a message where most of what was searched for stands.")
+class MessageSnippet:
+    text: str = strawberry.field(
+        description="At most 240 characters of the content, as they stand there: plain text, "
+        "neither HTML nor ellipses."
+    )
+    start_offset: int = strawberry.field(
+        description="Where it begins in the content, in Unicode code points."
+    )
+    highlights: list[TextRange] = strawberry.field(
+        description="What was searched for, as ranges of `text`, in order and without overlaps."
+    )
+
+
+@strawberry.type(description="One message of a connection.")
+class ChatMessageEdge:
+    found: strawberry.Private[FoundMessage | None]
+    cursor: str = strawberry.field(description="Opaque; give it as after or before.")
+    node: ChatMessage = strawberry.field(description="The message itself.")
+
+    @strawberry.field(
+        description="Of a search: the part of the message to show. Null in other connections."
+    )
+    def snippet(self) -> MessageSnippet | None:
+        if self.found is None:
+            return None
+        snippet = self.found.snippet()
+        return MessageSnippet(
+            text=snippet.text,
+            start_offset=snippet.start,
+            highlights=[TextRange(start=start, end=end) for start, end in snippet.matches],
+        )
+
+
+@strawberry.type(description="One page of messages; at most 100.")
+class ChatMessageConnection:
+    page_info: PageInfo = strawberry.field(description="Where this page lies.")
+    edges: list[ChatMessageEdge] = strawberry.field(description="The messages with their cursors.")
+
+    @classmethod
+    def from_page(cls, page: Page[MessageRow]) -> ChatMessageConnection:
+        return cls(
+            page_info=page_info(page),
+            edges=[
+                ChatMessageEdge(found=None, cursor=cursor, node=ChatMessage.from_row(row))
+                for row, cursor in zip(page.rows, page.cursors, strict=True)
+            ],
+        )
+
+    @classmethod
+    def from_search(cls, page: Page[FoundMessage]) -> ChatMessageConnection:
+        return cls(
+            page_info=page_info(page),
+            edges=[
+                ChatMessageEdge(
+                    found=found, cursor=cursor, node=ChatMessage.from_row(found.message)
+                )
+                for found, cursor in zip(page.rows, page.cursors, strict=True)
+            ],
         )

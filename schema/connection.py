@@ -61,15 +61,19 @@ def page_request(
     )
 
 
+def page_info(page: Page[R]) -> PageInfo:
+    return PageInfo(
+        has_next_page=page.has_next,
+        has_previous_page=page.has_previous,
+        start_cursor=page.cursors[0] if page.cursors else None,
+        end_cursor=page.cursors[-1] if page.cursors else None,
+    )
+
+
 def connection(page: Page[R], node: Callable[[R], T]) -> Connection[T]:
     """The connection of a page, with each row turned into its GraphQL type."""
     return Connection(
-        page_info=PageInfo(
-            has_next_page=page.has_next,
-            has_previous_page=page.has_previous,
-            start_cursor=page.cursors[0] if page.cursors else None,
-            end_cursor=page.cursors[-1] if page.cursors else None,
-        ),
+        page_info=page_info(page),
         edges=[
             Edge(cursor=cursor, node=node(row))
             for row, cursor in zip(page.rows, page.cursors, strict=True)

@@ -13,7 +13,7 @@ from models.chat_message import ChatMessage
 from models.chat_session import ChatSession
 from models.citation import Citation
 from models.document import Document
-from models.message_rating import Rating
+from models.message_rating import MessageRating
 from models.participant import Invitation, Participant, PublicLink
 from models.user import User
 from resolvers import rows
@@ -98,7 +98,7 @@ async def _load_public_links(session_ids: list[UUID]) -> list[list[PublicLink]]:
     return [grouped[key] for key in session_ids]
 
 
-async def _load_ratings(keys: list[tuple[UUID, UUID]]) -> list[Rating | None]:
+async def _load_ratings(keys: list[tuple[UUID, UUID]]) -> list[MessageRating | None]:
     """By person and message."""
-    found = {(row.user_id, row.message_id): row.rating for row in await rows.ratings(keys)}
+    found = {(row.user_id, row.message_id): row for row in await rows.ratings(keys)}
     return [found.get(key) for key in keys]

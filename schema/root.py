@@ -19,10 +19,14 @@ from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
 from schema.context import Info
 from schema.conversation import ConversationMutation
+from schema.export import ExportQuery
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
+from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
+from schema.organising import OrganisingMutation, OrganisingQuery
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
+from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from schema.sharing import SharingMutation
 from transport.documents import DocumentCache
@@ -59,13 +63,27 @@ class NodeQuery:
         return None
 
 
-Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery, PublicLinkQuery))
+Query = merge_types(
+    "Query",
+    (
+        AccountQuery,
+        NodeQuery,
+        ChatQuery,
+        MessageSearchQuery,
+        OrganisingQuery,
+        ExportQuery,
+        KnowledgeQuery,
+        PublicLinkQuery,
+    ),
+)
 Mutation = merge_types(
     "Mutation",
     (
         AccountMutation,
         ChatMutation,
         BranchMutation,
+        RatingMutation,
+        OrganisingMutation,
         ConversationMutation,
         SharingMutation,
         PublicLinkMutation,

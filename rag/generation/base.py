@@ -21,12 +21,14 @@ class Prompt:
 
     `messages` is the complete prompt for a model: one system message, earlier turns, and last the
     question. `retrieval` is what it was built from, for generators that need no model.
-    `prompt_tokens` is our own estimate, used where the provider reports none.
+    `prompt_tokens` is our own estimate, used where the provider reports none. Without `retry` a
+    failure is final: for what nobody waits for.
     """
 
     messages: tuple[PromptMessage, ...]
     retrieval: Retrieval = field(repr=False)
     prompt_tokens: int
+    retry: bool = True
 
 
 @dataclass(frozen=True, slots=True)

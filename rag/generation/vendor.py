@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from rag.errors import ProviderTimeout, ProviderUnavailable
@@ -108,7 +108,8 @@ class VendorGenerator:
         return self._access.model
 
     def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        return stream_answer(self._api, prompt, timeouts=self._access.timeouts, retry=self._retry)
+        retry = self._retry if prompt.retry else replace(self._retry, attempts=1)
+        return stream_answer(self._api, prompt, timeouts=self._access.timeouts, retry=retry)
 
     async def close(self) -> None:
         await self._api.close()

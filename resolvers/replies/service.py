@@ -66,6 +66,8 @@ class ReplyService:
         self._running: dict[UUID, RunningReply] = {}
         self._closing = False
         self._accepting: set[asyncio.Task[Accepted]] = set()
+        # Called with session and reply when the first reply of a session has ended.
+        self.first_reply_ended: Callable[[UUID, UUID], None] = lambda session_id, reply_id: None
 
     async def open(self) -> None:
         """Start the log's writer, and end the replies that a crash left unfinished."""
@@ -194,6 +196,8 @@ class ReplyService:
             retrieval.cancel()
             self._running.pop(running.reply_id, None)
             self._sessions.publish(running.session_id, MessageChanged(running.reply_id))
+            if place.parent is None:
+                self.first_reply_ended(running.session_id, running.reply_id)
 
     async def follow(self, reply_id: UUID, after: int = 0) -> AsyncGenerator[Event, None]:
         """The events after seq `after`: stored ones, then live ones, without gap or repetition.

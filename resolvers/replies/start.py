@@ -19,15 +19,15 @@ from models.participant import WRITERS, Participant, ParticipantRole
 from models.statements import Statement, insert, update
 from models.store import Store
 from models.user import User
+from rag.titles import question_title
 from rag.types import Filter, Turn
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, InvalidInput, NotFound
 from resolvers.replies.history import read_history
-from resolvers.text import check_text, one_line
+from resolvers.text import check_text
 
 MAX_CONTENT = 8_000
 MAX_CLIENT_KEY = 200
-TITLE_LENGTH = 80
 NEW_SESSION = "New conversation"
 STILL_RUNNING = (
     "The reply before this is still being written. Wait for its end, or stop it with stopReply."
@@ -355,7 +355,7 @@ async def store_request(
     added.append(reply)
     try:
         if session is None:
-            session = new_session(user, now, title=one_line(place.content, TITLE_LENGTH))
+            session = new_session(user, now, title=question_title(place.content))
             session.title_source = TitleSource.QUESTION
             message.session_id = reply.session_id = session.id
             first = [insert(session), insert(own_participation(session, user))]
