@@ -22,6 +22,11 @@ from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.node import Node, parse_global_id
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.session_events import (
+    SESSION_EVENTS,
+    SessionEventsMutation,
+    SessionEventsSubscription,
+)
 from transport.documents import DocumentCache
 
 
@@ -54,8 +59,10 @@ class NodeQuery:
 
 
 Query = merge_types("Query", (AccountQuery, NodeQuery, ChatQuery, KnowledgeQuery))
-Mutation = merge_types("Mutation", (AccountMutation, ChatMutation, BranchMutation))
-Subscription = merge_types("Subscription", (ChatSubscription,))
+Mutation = merge_types(
+    "Mutation", (AccountMutation, ChatMutation, BranchMutation, SessionEventsMutation)
+)
+Subscription = merge_types("Subscription", (ChatSubscription, SessionEventsSubscription))
 
 for root, description in (
     (Query, "Reading; nothing changes."),
@@ -85,6 +92,7 @@ def build_schema() -> strawberry.Schema:
             SourcesFound,
             TextDelta,
             ReplyEnded,
+            *SESSION_EVENTS,
             User,
             ChatSession,
             ChatMessage,
