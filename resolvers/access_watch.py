@@ -25,8 +25,8 @@ log = logging.getLogger("groundql.access")
 POLL_SECONDS = 2.0
 # A database that does not answer for so long is asked again. Seconds.
 _PATIENCE = 10.0
-# Ids in one query; both databases allow about 32,000.
-_BATCH = 10_000
+# Streams in one query: building a longer one would hold everything up for too long.
+_BATCH = 1_000
 
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ class AccessWatch:
         self._close_devices(login_ids)
 
     async def check(self) -> None:
-        """Look at all open streams and connections now: two queries, and a third if some end."""
+        """Look at all open streams and connections now: two queries for each thousand."""
         await self._check(list(self._grants), self._devices.logins() if self._devices else set())
 
     def _heard(self, session_id: UUID, event: SessionEvent) -> None:

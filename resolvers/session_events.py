@@ -137,23 +137,19 @@ async def _tell(context: Context, session_id: UUID, event: SessionEvent) -> Told
             present = presence.present(session_id)
             return Present([part.user for part in parts if part.user_id in present])
         case TypingChanged(user_id):
-            part = None if user_id == viewer.id else await _part(session_id, user_id)
-            typing = user_id in presence.typing(session_id)
-            return None if part is None else Typing(part.user, typing)
+            # Who left in the middle of a word has ended typing, too.
+            users = [] if user_id == viewer.id else await rows.users([user_id])
+            return Typing(users[0], user_id in presence.typing(session_id)) if users else None
         case ReadChanged(user_id):
-            part = await _part(session_id, user_id)
+            part = await Participant.get_or_none(
+                session_id=session_id, user_id=user_id
+            ).select_related("user")
             if part is None or part.read_message_id is None or part.read_at is None:
                 return None
             found = await rows.messages([part.read_message_id])
             return Read(part.user, found[0], part.read_at) if found else None
         case SessionDeleted():
             return None  # the access watch ends the stream
-
-
-async def _part(session_id: UUID, user_id: UUID) -> Participant | None:
-    return await Participant.get_or_none(session_id=session_id, user_id=user_id).select_related(
-        "user"
-    )
 
 
 async def while_allowed(

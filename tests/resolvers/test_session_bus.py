@@ -44,7 +44,7 @@ async def test_following_waits_for_what_comes() -> None:
     """The generator wakes for an event, and closing it leaves nothing."""
     bus = SessionBus()
     async with aclosing(bus.follow(SESSION)) as events:
-        reading = asyncio.create_task(anext(events))  # type: ignore[arg-type, var-annotated]
+        reading = asyncio.create_task(anext(events))
         await asyncio.sleep(0)
         bus.publish(SESSION, ParticipantsChanged())
         assert await reading == ParticipantsChanged()
