@@ -25,9 +25,11 @@ from console import IndexingBar, announce, console
 from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
+from resolvers.access_watch import AccessWatch
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
+from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
@@ -36,6 +38,7 @@ from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
@@ -109,6 +112,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(titles.close)
     replies.first_reply_ended = titles.begin
     await replies.open()
+    access = AccessWatch(store, parts.clock, sessions, poll_seconds=parts.access_poll)
+    stack.push_async_callback(access.stop)
+    tokens = TokenService(load_secret_key(settings), parts.clock)
     passwords = parts.passwords()
     stack.callback(passwords.close)
     mailer = Mailer(parts.clock, base_url=settings.base_url)
@@ -116,11 +122,13 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         store=store,
         clock=parts.clock,
         passwords=passwords,
-        tokens=TokenService(load_secret_key(settings), parts.clock),
+        tokens=tokens,
         mailer=mailer,
         knowledge=knowledge,
         replies=replies,
         sessions=sessions,
+        access=access,
+        presence=Presence(sessions, typing_seconds=parts.typing_seconds),
         require_verified_email=settings.require_verified_email,
     )
     jobs = JobScheduler(
@@ -141,6 +149,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     endpoint = GraphQLEndpoint(
         build_schema(), ApplicationHooks(services), allowed_origins=settings.allowed_origins
     )
+    access.start(OpenDevices(endpoint, tokens))
     app.state.endpoint = endpoint
     app.state.services = services
     app.state.knowledge = knowledge

@@ -17,10 +17,12 @@ from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
+from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase, NotReady
 from resolvers.knowledge.folder import reembed_foreign, sync_folder
 from resolvers.passwords import PasswordHasher
+from resolvers.presence import TYPING_SECONDS
 from settings import Settings
 
 log = logging.getLogger("groundql")
@@ -34,6 +36,8 @@ class Parts:
     passwords: Callable[[], PasswordHasher] = PasswordHasher
     embedder: Callable[[], Embedder] | None = None
     generator: Callable[[], Generator] | None = None
+    access_poll: float = POLL_SECONDS
+    typing_seconds: float = TYPING_SECONDS
 
 
 def create_knowledge(settings: Settings, parts: Parts, store: Store) -> KnowledgeBase:

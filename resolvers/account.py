@@ -244,6 +244,7 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
     if row.used_at is not None:
         if row.used_at <= arrived:
             await Login.filter(id=row.login_id, revoked_at__isnull=True).update(revoked_at=arrived)
+            services.access.end_logins([row.login_id])
             log.warning("A used refresh token came back: login %s was ended", row.login_id)
         raise _unusable_refresh_token()
 
@@ -262,7 +263,8 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
 
 
 async def logout(context: Context, *, everywhere: bool = False) -> None:
-    """End this login, or all of the viewer's; their access tokens end at once, too.
+    """End this login, or all of the viewer's; their access tokens end at once, too, and so do the
+    streams and sockets that are open with them.
 
     Raises:
         Unauthenticated
@@ -271,7 +273,10 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
     logins = Login.filter(user_id=viewer.id, revoked_at__isnull=True)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
+    # One that is made between the two is ended, too; its streams are noticed by the next poll.
+    ids = {id for (id,) in await logins.values_list("id")}
     await logins.update(revoked_at=context.services.clock.now())
+    context.services.access.end_logins(ids)
 
 
 async def authenticate(
@@ -285,17 +290,25 @@ async def authenticate(
     """
     if authorization is None or not authorization.strip():
         return None, None
-    scheme, _, rest = authorization.strip().partition(" ")
-    if rest and scheme.lower() != "bearer":
+    token = bearer_token(authorization)
+    if token is None:
         return None, "The authorization must be a bearer token."
     try:
-        claims = services.tokens.read_access_token(rest.strip() or scheme)
+        claims = services.tokens.read_access_token(token)
     except InvalidToken as error:
         return None, error.message
     row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
         return None, "This login was ended; log in again."
     return Viewer(user=row.user, login=row), None
+
+
+def bearer_token(authorization: str) -> str | None:
+    """The token in "Bearer <token>" or alone; None for another scheme."""
+    scheme, _, rest = authorization.strip().partition(" ")
+    if rest and scheme.lower() != "bearer":
+        return None
+    return rest.strip() or scheme
 
 
 async def _new_refresh_token(row: Login) -> str:

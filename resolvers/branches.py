@@ -12,6 +12,7 @@ from resolvers.access import require_message
 from resolvers.context import Context
 from resolvers.errors import Forbidden, InvalidInput
 from resolvers.replies.start import STILL_RUNNING, Accepted, Edit, Regeneration, lock_session
+from resolvers.session_bus import SessionChanged
 
 
 async def edit_message(
@@ -63,4 +64,5 @@ async def select_branch(context: Context, message_id: UUID | None) -> ChatSessio
         current = await ChatMessage.get(id=message.id)
         if not current.active:
             await branches.show(store, current)
+    context.services.sessions.publish(message.session_id, SessionChanged())
     return part.session

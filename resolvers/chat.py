@@ -18,6 +18,7 @@ from resolvers.organising import tagged
 from resolvers.paging import Page, PageRequest, activity_page, id_page
 from resolvers.replies.events import Event
 from resolvers.replies.start import Accepted, Question, new_session, own_participation
+from resolvers.session_bus import SessionChanged, SessionDeleted
 from resolvers.text import check_text
 
 MAX_TITLE = 200
@@ -120,6 +121,7 @@ async def rename_session(context: Context, session_id: UUID | None, title: str) 
     session = (await require_part(context, session_id, OWNERS)).session
     session.title, session.title_source = check_title(title), TitleSource.PERSON
     await session.save(update_fields=["title", "title_source"])
+    context.services.sessions.publish(session.id, SessionChanged())
     return session
 
 
@@ -146,6 +148,7 @@ async def delete_session(context: Context, session_id: UUID | None) -> UUID:
     await context.services.replies.stop_session(session.id)
     if not await session_deletion.delete_session(context.services.store, session.id):
         raise NotFound("session")
+    context.services.sessions.publish(session.id, SessionDeleted())
     return session.id
 
 

@@ -8,11 +8,13 @@ from uuid import UUID
 from models.login import Login
 from models.store import Store
 from models.user import Role, User
+from resolvers.access_watch import AccessWatch
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
+from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
@@ -30,6 +32,8 @@ class Services:
     knowledge: KnowledgeBase
     replies: ReplyService
     sessions: SessionBus
+    access: AccessWatch
+    presence: Presence
     require_verified_email: bool
 
 

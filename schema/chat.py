@@ -12,6 +12,7 @@ from strawberry import UNSET
 
 from resolvers import chat
 from resolvers.replies.start import Accepted, Question
+from resolvers.session_events import while_allowed
 from schema.absent import given
 from schema.chat_types import ChatMessage, ChatSession
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
@@ -202,7 +203,11 @@ class ChatSubscription:
     )
     async def chat(self, info: Info, input: MessageInput) -> AsyncGenerator[ReplyEvent, None]:
         accepted = await chat.send_message(info.context.app, _question(input))
-        events = info.context.app.services.replies.follow(accepted.reply.id)
+        events = while_allowed(
+            info.context.app,
+            accepted.session.id,
+            info.context.app.services.replies.follow(accepted.reply.id),
+        )
         async with aclosing(reply_events(info, events, accepted.reply)) as stream:
             async for event in stream:
                 yield event
@@ -223,7 +228,11 @@ class ChatSubscription:
         info.context.app.require_viewer()
         key = require_row_id("ChatMessage", id, "id")
         row = await chat.require_reply(info.context.app, key)
-        events = await chat.follow_reply(info.context.app, key, after or 0)
+        events = while_allowed(
+            info.context.app,
+            row.session_id,
+            await chat.follow_reply(info.context.app, key, after or 0),
+        )
         async with aclosing(reply_events(info, events, row)) as stream:
             async for event in stream:
                 yield event

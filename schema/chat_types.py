@@ -68,12 +68,25 @@ describe_enum(Rating, "How a reply was rated.", {"UP": "It helped.", "DOWN": "It
 
 @strawberry.type(description="A person in a session.")
 class Participant:
+    row: strawberry.Private[ParticipantRow]
     user: User = strawberry.field(description="Who.")
     role: ParticipantRole = strawberry.field(description="What they may do.")
+    read_at: datetime | None = strawberry.field(
+        description="When they read that message; null before the first."
+    )
+
+    @strawberry.field(
+        description="The last message that they have read, as markRead told; null before the first."
+    )
+    async def read_up_to(self, info: Info) -> ChatMessage | None:
+        if self.row.read_message_id is None:
+            return None
+        row = await info.context.loaders.messages.load(self.row.read_message_id)
+        return None if row is None else ChatMessage.from_row(row)
 
     @classmethod
     def from_row(cls, row: ParticipantRow) -> Participant:
-        return cls(user=User.from_row(row.user), role=row.role)
+        return cls(row=row, user=User.from_row(row.user), role=row.role, read_at=row.read_at)
 
 
 @strawberry.type(description="An address that takes part in a session once it has an account.")

@@ -28,6 +28,11 @@ from schema.organising import OrganisingMutation, OrganisingQuery
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.session_events import (
+    SESSION_EVENTS,
+    SessionEventsMutation,
+    SessionEventsSubscription,
+)
 from schema.sharing import SharingMutation
 from transport.documents import DocumentCache
 
@@ -87,9 +92,10 @@ Mutation = merge_types(
         ConversationMutation,
         SharingMutation,
         PublicLinkMutation,
+        SessionEventsMutation,
     ),
 )
-Subscription = merge_types("Subscription", (ChatSubscription,))
+Subscription = merge_types("Subscription", (ChatSubscription, SessionEventsSubscription))
 
 for root, description in (
     (Query, "Reading; nothing changes."),
@@ -119,6 +125,7 @@ def build_schema() -> strawberry.Schema:
             SourcesFound,
             TextDelta,
             ReplyEnded,
+            *SESSION_EVENTS,
             User,
             ChatSession,
             ChatMessage,

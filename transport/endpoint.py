@@ -95,6 +95,31 @@ class GraphQLEndpoint:
                 ended += 1
         return ended
 
+    async def retire(
+        self,
+        matches: Callable[[Connection], bool],
+        *,
+        code: int = 4403,
+        reason: str = "Forbidden",
+        grace: float = 1.0,
+    ) -> None:
+        """Like `close`, but what runs has `grace` seconds to end by itself; nothing new starts."""
+        sockets = [task for task, one in self._sockets.items() if matches(one.connection)]
+        for task in sockets:
+            self._sockets[task].drain(code, reason)
+        streams = [
+            task
+            for task, exchange in self._exchanges.items()
+            if exchange.stream is not None and matches(exchange.connection)
+        ]
+        await _wait([*sockets, *streams], grace)
+        self.close(matches, code=code, reason=reason)
+
+    def connections(self) -> list[Connection]:
+        """Who is connected: the sockets and the streamed responses that are open."""
+        streamed = [one.connection for one in self._exchanges.values() if one.stream is not None]
+        return [socket.connection for socket in self._sockets.values()] + streamed
+
     @property
     def open_sockets(self) -> int:
         return len(self._sockets)

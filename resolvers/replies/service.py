@@ -126,7 +126,7 @@ class ReplyService:
                 "The server is about to restart; send it again.", retry_after_seconds=5
             )
         # A caller who goes away must not leave a stored question whose reply nobody generates.
-        accepting = asyncio.create_task(self._accept(user, request))
+        accepting = asyncio.create_task(self._accept_in_order(user, request))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepted)
         return await asyncio.shield(accepting)
@@ -135,6 +135,11 @@ class ReplyService:
         self._accepting.discard(task)
         if not task.cancelled():
             task.exception()  # the caller has it, or is gone
+
+    async def _accept_in_order(self, user: User, request: Request) -> Accepted:
+        session_id = request.session_id if isinstance(request, Question) else request.session.id
+        async with self._sessions.in_order(session_id):
+            return await self._accept(user, request)
 
     async def _accept(self, user: User, request: Request) -> Accepted:
         for _ in range(5):
@@ -164,7 +169,8 @@ class ReplyService:
             raise
         self._run(accepted, place, retrieval)
         if place.message is None:
-            self._sessions.publish(accepted.session.id, MessageAdded(accepted.message.id))
+            added = MessageAdded(accepted.message.id, accepted.message.author_id)
+            self._sessions.publish(accepted.session.id, added)
         self._sessions.publish(accepted.session.id, MessageAdded(accepted.reply.id))
         return accepted
 

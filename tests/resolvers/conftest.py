@@ -11,9 +11,11 @@ import pytest
 
 from models.outbox_mail import OutboxMail
 from models.store import Store
+from resolvers.access_watch import AccessWatch
 from resolvers.context import Context, Services
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
+from resolvers.presence import Presence
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
@@ -47,6 +49,7 @@ def passwords() -> Iterator[PasswordHasher]:
 
 @pytest.fixture
 def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Services:
+    sessions = SessionBus()
     return Services(
         store=store,
         clock=clock,
@@ -56,7 +59,9 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         # Accounts use neither.
         knowledge=cast(Any, None),
         replies=cast(Any, None),
-        sessions=SessionBus(),
+        sessions=sessions,
+        access=AccessWatch(store, clock, sessions),
+        presence=Presence(sessions),
         require_verified_email=False,
     )
 

@@ -16,7 +16,7 @@ from resolvers import titles
 from tests.application import Running, running_app, test_settings
 from tests.schema.operations import ASK
 from tests.wire import gemini_server, openai_server
-from tests.wire.server import stalled_before_headers
+from tests.wire.server import Script, stalled_before_headers
 
 pytestmark = pytest.mark.anyio
 
@@ -105,13 +105,13 @@ async def test_a_failure_is_one_line_and_no_retry(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The title of the question stays, and the model is asked once."""
-    script = {
+    scripts: dict[str, Script] = {
         "failure": openai_server.error(500, "down"),
         "too long": openai_server.answer(*["word "] * 100),
         "empty": openai_server.answer(" "),
-    }[kind]
+    }
     with openai_server.OpenAIWireServer() as server:
-        server.enqueue(openai_server.answer("45 days."), script)
+        server.enqueue(openai_server.answer("45 days."), scripts[kind])
         with caplog.at_level(logging.INFO, "groundql.titles"):
             async with app(server, tmp_path, sqlite_url, embedder) as running:
                 token = await running.login()

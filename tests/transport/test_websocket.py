@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -568,3 +568,26 @@ async def test_two_hundred_connections_leave_nothing_behind() -> None:
     assert app.journal.entries.count("wait began") == 200
     assert app.journal.entries.count("wait ended") == 200
     assert app.journal.entries.count("exit") == 200
+
+
+async def test_retiring_lets_what_runs_end_by_itself() -> None:
+    """A socket closes after its last `complete`, an idle one at once, a stubborn one after the
+    grace; those that do not match stay."""
+    app = build_app()
+    async with serve(app.endpoint) as address, AsyncExitStack() as stack:
+        busy, idle, stubborn, other = [
+            await stack.enter_async_context(opened(address)) for _ in range(4)
+        ]
+        for client, token in ((busy, "a"), (idle, "a"), (stubborn, "a"), (other, "b")):
+            await client.init({"authorization": token})
+        await busy.subscribe("subscription { count(to: 2) }")
+        await stubborn.subscribe("subscription { wait }")
+        await eventually(lambda: len(app.endpoint.connections()) == 4)
+        assert await busy.next() == next_({"count": 1})
+        await app.endpoint.retire(
+            lambda connection: connection.authorization == "a", reason="Over", grace=0.2
+        )
+        assert [await busy.next(), await busy.next()] == [next_({"count": 2}), complete()]
+        for client in (busy, idle, stubborn):
+            assert await client.closed() == (4403, "Over")
+        assert [one.authorization for one in app.endpoint.connections()] == ["b"]
