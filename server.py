@@ -227,7 +227,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
     )
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, parts: Parts | None = None) -> int:
     """Run the server until it is told to stop; returns the exit code.
 
     Raises:
@@ -235,7 +235,7 @@ def serve(settings: Settings) -> int:
     """
     asyncio.run(commands.check_store(settings, exclusive=True))
     listener = listen(settings.host, settings.port)
-    app = create_app(settings)
+    app = create_app(settings, parts)
     config = uvicorn.Config(
         app,
         host=settings.host,
