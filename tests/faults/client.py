@@ -172,6 +172,10 @@ class Socket:
         await self._connection.send(json.dumps(message))
         return reading
 
+    def abort(self) -> None:
+        """Cut the connection without a word."""
+        self._connection.transport.abort()
+
     async def receive(self) -> None:
         """Take what comes until the connection ends."""
         try:
@@ -216,5 +220,7 @@ class Socket:
 
 @asynccontextmanager
 async def client_of(url: str, *, seconds: float = 30) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(timeout=seconds) as http:
+    # Connections that are kept would count among the server's open files.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(timeout=seconds, limits=limits) as http:
         yield Client(url, http)

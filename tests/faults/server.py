@@ -29,6 +29,9 @@ PIECES: Final = "FAULT_PIECES"
 PAUSE: Final = "FAULT_PAUSE"
 """Seconds between two pieces."""
 
+SHORT: Final = 5
+"""The pieces of an answer to a `question short…`."""
+
 _NAME = re.compile(r"question (\w+)")
 
 
@@ -52,8 +55,9 @@ class SlowGenerator:
         self._pause = pause
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        count = random.randint(self._least, self._most)
-        for piece in pieces_of(prompt.messages[-1].content, count):
+        question = prompt.messages[-1].content
+        count = SHORT if "question short" in question else random.randint(self._least, self._most)
+        for piece in pieces_of(question, count):
             yield TextPiece(piece)
             await asyncio.sleep(self._pause)
 
