@@ -32,9 +32,9 @@ from models.errors import StoreUnavailable
 from models.statements import Statement, Unmet
 
 _PARAMETER = re.compile(r"\$(\d+)")
-# How long a write waits for those before it while none of them succeeds. The lock of another process
-# is waited for besides (`busy_timeout`), so that nobody waits longer than the two together for a
-# database that cannot be written. Seconds.
+# How long a write waits for those before it while none of them succeeds. The lock of another
+# process is waited for besides (`busy_timeout`), so that nobody waits longer than the two together
+# for a database that cannot be written. Seconds.
 TURN = 5.0
 
 
@@ -184,7 +184,7 @@ class _TransactionTurn(SqliteTransactionContext):
     async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
         await super().__aexit__(kind, error, traceback)
         if kind is None:
-            self._trxlock.succeeded = time.monotonic()
+            cast(_Queue, self._trxlock).succeeded = time.monotonic()
 
     async def _undo(self) -> None:
         try:

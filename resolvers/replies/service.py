@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -251,10 +252,15 @@ class ReplyService:
     async def recover(self) -> int:
         """End the replies that a crash left unfinished, as INTERRUPTED, with exactly the text that
         was committed, and so seen. Returns how many."""
+        begun = time.perf_counter()
         left = await ChatMessage.filter(status__in=RUNNING)
         await self._interrupt(left)
         if left:
-            log.warning("Ended %s replies that the last run left unfinished", len(left))
+            log.warning(
+                "Ended %s replies that the last run left unfinished, in %.2f s",
+                len(left),
+                time.perf_counter() - begun,
+            )
         return len(left)
 
     def _doubt(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,12 @@ class Figures:
     complete: int = 0
     interrupted: int = 0
     events: int = 0
-    slowest: float = 0.0
     kills: list[str] = field(default_factory=list)
+    starts: list[str] = field(default_factory=list)
+    """Seconds from the process to its first answer, most of which is Python's imports; the first
+    one had nothing to recover."""
+    slowest: float = 0.0
+    """Seconds in which a start ended what the kill before it had left."""
 
 
 @pytest.mark.anyio
@@ -57,9 +61,14 @@ async def play(folder: Path, rounds: int, settings: dict[str, str]) -> None:
         for number in range(rounds + 1):
             with start(folder, **settings) as process:
                 async with client_of(process.url) as client:
-                    await process.wait_until("/healthz")
+                    # All replies have ended before the port is open.
+                    started = await process.wait_until("/healthz")
+                    figures.starts.append(f"{started:.2f}")
+                    for seconds in re.findall(r"left unfinished, in (\S+) s", process.output):
+                        figures.slowest = max(figures.slowest, float(seconds))
+                    assert figures.slowest < RECOVERY_SECONDS
                     await client.log_in()
-                    await check(client, process, left, figures)
+                    await check(client, left, figures)
                     if number < rounds:
                         await process.wait_until("/readyz")
                         moment = dice.uniform(0, LATEST)
@@ -89,7 +98,7 @@ async def ask_and_kill(
     async with AsyncExitStack() as stack:
         sockets = [await stack.enter_async_context(client.socket()) for _ in range(SOCKETS)]
         asking = asyncio.gather(*map(ask, sockets), return_exceptions=True)
-        while not any(reading.acknowledged for reading in readings):
+        while not any(reading.acknowledged for reading in readings):  # noqa: ASYNC110 (of many)
             await asyncio.sleep(0.01)
         await asyncio.sleep(moment)
         assert not [reading.errors for reading in readings if reading.errors]
@@ -100,7 +109,7 @@ async def ask_and_kill(
     return readings
 
 
-async def check(client: Client, process: Process, left: list[Reading], figures: Figures) -> None:
+async def check(client: Client, left: list[Reading], figures: Figures) -> None:
     """Every acknowledged reply has ended, with what its reader saw at its beginning."""
     acknowledged = [reading for reading in left if reading.acknowledged]
     if not acknowledged:
@@ -115,10 +124,7 @@ async def check(client: Client, process: Process, left: list[Reading], figures: 
             whole += [await socket.follow(reading.reply_id) for reading in some]
             rest += [await socket.follow(reading.reply_id, reading.last_seq) for reading in some]
             for reading in (*whole[first:], *rest[first:]):
-                await socket.wait(reading, seconds=RECOVERY_SECONDS)
-    recovery = time.monotonic() - process.spawned_at
-    assert recovery < RECOVERY_SECONDS
-    figures.slowest = max(figures.slowest, recovery)
+                await socket.wait(reading)
     for seen, all_of_it, after in zip(acknowledged, whole, rest, strict=True):
         check_numbers(seen.events)
         check_numbers(all_of_it.events)
