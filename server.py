@@ -148,7 +148,7 @@ async def stop_work(app: Starlette, *, grace: float) -> None:
     the sockets after their last event. Safe to call twice."""
     services: Services = app.state.services
     endpoint: GraphQLEndpoint = app.state.endpoint
-    drained = asyncio.create_task(endpoint.shutdown(grace=grace + 15))
+    drained = asyncio.create_task(endpoint.shutdown(grace=grace + 8))
     await services.replies.close(grace=grace)
     await drained
 

@@ -41,7 +41,7 @@ MAX_FAILURES = 5
 UNSTORABLE = "The answer could not be stored because of a problem on our side. Please try again."
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
 # At a stop, the store has this long to take what is queued. Seconds.
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 
 
 class LogWriter:
