@@ -161,7 +161,7 @@ async def stop_work(app: Starlette, *, grace: float) -> None:
     the sockets after their last event. Safe to call twice."""
     services: Services = app.state.services
     endpoint: GraphQLEndpoint = app.state.endpoint
-    drained = asyncio.create_task(endpoint.shutdown(grace=grace + 15))
+    drained = asyncio.create_task(endpoint.shutdown(grace=grace + 8))
     await services.replies.close(grace=grace)
     await drained
 
@@ -240,7 +240,7 @@ def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
     )
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, parts: Parts | None = None) -> int:
     """Run the server until it is told to stop; returns the exit code.
 
     Raises:
@@ -248,7 +248,7 @@ def serve(settings: Settings) -> int:
     """
     asyncio.run(commands.check_store(settings, exclusive=True))
     listener = listen(settings.host, settings.port)
-    app = create_app(settings)
+    app = create_app(settings, parts)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -15,6 +15,7 @@ from jobs.expired_tokens import delete_expired_tokens
 from jobs.outbox import send_due_mails
 from jobs.ports import Clock, Delivery
 from jobs.retention import delete_inactive_sessions
+from models.errors import is_unavailable
 from models.store import Store
 
 log = logging.getLogger("groundql.jobs")
@@ -151,8 +152,11 @@ class JobScheduler:
         self._store.bind()
         try:
             await job()
-        except Exception:
-            log.exception("The job %s failed; it runs again at its next time", name)
+        except Exception as error:
+            if is_unavailable(error):
+                log.warning("The job %s waits for the database: %s", name, error)
+            else:
+                log.exception("The job %s failed; it runs again at its next time", name)
 
     def _track(self, task: asyncio.Task[None]) -> asyncio.Task[None]:
         self._running.add(task)

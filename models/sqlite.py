@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
 
@@ -12,6 +16,7 @@ import aiosqlite
 from tortoise.backends.base.client import (
     ConnectionWrapper,
     NestedTransactionContext,
+    TransactionalDBClient,
     TransactionContext,
 )
 from tortoise.backends.sqlite.client import (
@@ -20,8 +25,10 @@ from tortoise.backends.sqlite.client import (
     SqliteTransactionWrapper,
     translate_exceptions,
 )
+from tortoise.connection import get_connections
 from tortoise.exceptions import IntegrityError, OperationalError
 
+from models.errors import StoreUnavailable
 from models.statements import Statement, Unmet
 
 _PARAMETER = re.compile(r"\$(\d+)")
@@ -29,6 +36,10 @@ _PARAMETER = re.compile(r"\$(\d+)")
 _INSERT = re.compile(r"(INSERT INTO [^()]+ \([^()]+\) VALUES )\(([$\d,]+)\)")
 # SQLite takes 32,766 parameters; more than some thousands gain nothing.
 _MAX_VALUES = 4_096
+# How long a write waits for those before it while none of them succeeds. The lock of another
+# process is waited for besides (`busy_timeout`), so that nobody waits longer than the two together
+# for a database that cannot be written. Seconds.
+TURN = 5.0
 
 
 class Client(SqliteClient):
@@ -41,6 +52,7 @@ class Client(SqliteClient):
     def __init__(self, file_path: str, **kwargs: Any) -> None:
         super().__init__(file_path, **kwargs)
         self._reader: aiosqlite.Connection | None = None
+        self._lock = _Queue()
 
     async def create_connection(self, with_db: bool) -> None:
         await super().create_connection(with_db)
@@ -86,8 +98,11 @@ class Client(SqliteClient):
         query = query.replace("\x00", "'||CHAR(0)||'")  # as Tortoise does
         return list(await reader.execute_fetchall(query, values))
 
+    def acquire_connection(self) -> ConnectionWrapper[aiosqlite.Connection]:
+        return _Turn(self._lock, self)
+
     def _in_transaction(self) -> TransactionContext:
-        return SqliteTransactionContext(Transaction(self), self._lock)
+        return _TransactionTurn(Transaction(self), self._lock)
 
     async def execute_statements(self, statements: Sequence[Statement]) -> None:
         """All statements in a transaction of their own, in one step of the connection's thread."""
@@ -108,6 +123,14 @@ class Transaction(SqliteTransactionWrapper):
         except sqlite3.OperationalError as error:
             raise OperationalError(error) from error
 
+    async def commit(self) -> None:
+        try:
+            await super().commit()
+        except sqlite3.OperationalError as error:
+            # Whoever comes next must find no transaction of ours.
+            await self._connection.rollback()
+            raise OperationalError(error) from error
+
     async def execute_statements(self, statements: Sequence[Statement]) -> None:
         """All statements as a part of this transaction, in one step of the connection's thread."""
         async with cast("ConnectionWrapper[aiosqlite.Connection]", self.acquire_connection()) as c:
@@ -115,6 +138,85 @@ class Transaction(SqliteTransactionWrapper):
 
 
 client_class = Client
+
+
+class _Queue(asyncio.Lock):
+    """Those who want to use the connection, and when the last of them succeeded."""
+
+    succeeded = -math.inf
+
+
+class _Turn(ConnectionWrapper[aiosqlite.Connection]):
+    """The connection, once those who came before have done with it."""
+
+    async def __aenter__(self) -> aiosqlite.Connection:
+        await _wait_turn(self._lock)
+        try:
+            await self.ensure_connection()
+        except BaseException:
+            self._lock.release()
+            raise
+        return self.connection
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is None:
+            cast(_Queue, self._lock).succeeded = time.monotonic()
+        await super().__aexit__(kind, error, traceback)
+
+
+class _TransactionTurn(SqliteTransactionContext):
+    """Tortoise's context keeps the connection for ever when its transaction cannot begin."""
+
+    # What undoes transactions whose callers have gone; the loop alone would forget these tasks.
+    _undoing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> TransactionalDBClient:
+        await _wait_turn(self._trxlock)
+        try:
+            await self.ensure_connection()
+            await self.connection.begin()
+        except BaseException:
+            # Cancelled, the connection's thread may still be about to begin the transaction.
+            undoing = asyncio.create_task(self._undo())
+            self._undoing.add(undoing)
+            undoing.add_done_callback(self._undoing.discard)
+            raise
+        self.token = get_connections().set(self.connection_name, self.connection)
+        transaction: TransactionalDBClient = self.connection
+        return transaction
+
+    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        await super().__aexit__(kind, error, traceback)
+        if kind is None:
+            cast(_Queue, self._trxlock).succeeded = time.monotonic()
+
+    async def _undo(self) -> None:
+        try:
+            await self.connection._connection.rollback()
+        except (sqlite3.Error, ValueError):
+            pass  # nothing had begun, or the connection was closed meanwhile
+        finally:
+            self._trxlock.release()
+
+
+async def _wait_turn(queue: Any) -> None:
+    """Acquire the lock.
+
+    Raises:
+        StoreUnavailable: those who came before get nowhere.
+    """
+    begun = time.monotonic()
+    while True:
+        left = max(begun, queue.succeeded) + TURN - time.monotonic()
+        if left <= 0:
+            raise StoreUnavailable(f"nothing could be written for {TURN:g} s")
+        if not queue.locked():
+            await queue.acquire()
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left):
+                await queue.acquire()
+                return
 
 
 async def _execute(

@@ -16,7 +16,7 @@ from tortoise.migrations.autodetector import MigrationAutodetector
 from tortoise.migrations.executor import MigrationExecutor
 from tortoise.transactions import in_transaction
 
-from models import sqlite
+from models import postgres, sqlite
 from models.statements import Statement, Unmet
 
 MODEL_MODULES = [
@@ -56,7 +56,7 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
     `synchronous=FULL`: every commit is on the disk before it is acknowledged, also when the power
     goes (NORMAL would only survive the process). It costs one fsync per commit, about 0.2 ms on an
     SSD; the replies that run share their commits. The busy time-out is for a second process, such
-    as `server.py ingest`.
+    as `server.py ingest`. On PostgreSQL nothing waits longer than `models.postgres.LIMIT`.
 
     Raises:
         StoreError: for a URL of another kind.
@@ -74,7 +74,7 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
                 "journal_mode": "WAL",
                 "synchronous": "FULL",
                 "foreign_keys": "ON",
-                "busy_timeout": 10_000,
+                "busy_timeout": 5_000,
                 # Keeps the write-ahead log from staying large after a burst.
                 "journal_size_limit": 64 * 1024 * 1024,
             },
@@ -82,7 +82,7 @@ def tortoise_config(database_url: str) -> dict[str, Any]:
     elif scheme in ("postgres", "postgresql", "asyncpg"):
         name = "postgres"
         url = "asyncpg" + database_url.removeprefix(scheme)
-        connection = expand_db_url(url)
+        connection = {**expand_db_url(url), "engine": "models.postgres"}
     else:
         raise StoreError(
             "DATABASE_URL must begin with sqlite:// or postgres://, "
@@ -226,9 +226,16 @@ class Store:
 
     async def migrate(self) -> list[str]:
         """Bring the tables up to date; returns the names of the migrations that were applied."""
-        executor = MigrationExecutor(self.connection, self._config["apps"])
-        plan = await executor.plan(None)
-        await executor.migrate(None)
+        connection = self.connection
+        if isinstance(connection, postgres.Client):
+            connection.limit = None
+        try:
+            executor = MigrationExecutor(connection, self._config["apps"])
+            plan = await executor.plan(None)
+            await executor.migrate(None)
+        finally:
+            if isinstance(connection, postgres.Client):
+                connection.limit = postgres.LIMIT
         return [step.migration.name for step in plan]
 
     async def unmade_migrations(self) -> list[str]:

@@ -10,9 +10,12 @@ from typing import Any, ParamSpec, TypeVar
 import strawberry
 from graphql import GraphQLError
 
+from models.errors import is_unavailable
 from resolvers import errors
 
 log = logging.getLogger("groundql.schema")
+
+UNAVAILABLE = "The service cannot store or look up anything now. Please try again soon."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,9 +112,14 @@ def _code(error: GraphQLError) -> str | None:
 def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
     """The JSON form of an error; what is nobody's fault but ours is logged and masked."""
     code = _code(error)
+    original = error.original_error
     formatted: dict[str, Any] = {**error.formatted}
     extensions: dict[str, Any] = {**formatted.get("extensions", {})}
-    if code is None:
+    if original is not None and is_unavailable(original):
+        code = "SERVICE_UNAVAILABLE"
+        log.error("The database cannot be used: %s", original, extra={"request_id": request_id})
+        formatted["message"] = UNAVAILABLE
+    elif code is None:
         log.error(
             "Unexpected error in %s",
             ".".join(str(part) for part in error.path or ()) or "an operation",

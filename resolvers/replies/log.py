@@ -13,6 +13,7 @@ from tortoise.expressions import F
 
 from models.chat_message import RUNNING, ChatMessage, MessageStatus
 from models.citation import Citation
+from models.errors import is_unavailable
 from models.knowledge_state import KnowledgeState
 from models.reply_log import EventKind, ReplyEvent, ReplyLog
 from models.statements import Statement, delete, group, insert_values, update
@@ -21,6 +22,7 @@ from resolvers.clock import Clock
 from resolvers.replies.events import Delta, Ended, Event, Sources
 from resolvers.replies.running import Ending, Pending, RunningReply
 from resolvers.replies.start import touch_session
+from resolvers.replies.stored import read_stored
 
 log = logging.getLogger("groundql.replies")
 
@@ -39,6 +41,8 @@ MAX_PIECES = 100
 MAX_FAILURES = 5
 UNSTORABLE = "The answer could not be stored because of a problem on our side. Please try again."
 RETRY_DELAYS = (0.1, 0.2, 0.5, 1.0)
+# At a stop, the store has this long to take what is queued. Seconds.
+CLOSE_SECONDS = 2.0
 
 
 class LogWriter:
@@ -56,11 +60,16 @@ class LogWriter:
         self._task = asyncio.create_task(self._run(), name="reply-log-writer")
 
     async def close(self) -> None:
-        """Write what is queued, then stop."""
+        """Write what is queued, then stop; a store that is away holds nobody up for long."""
         self._closing = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
+        if self._task is None:
+            return
+        await asyncio.wait([self._task], timeout=CLOSE_SECONDS)
+        if not self._task.done():
+            log.error("Giving up; the next start ends the replies that are not written")
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     def touch(self, running: RunningReply) -> None:
         """Say that a reply has something queued."""
@@ -79,7 +88,12 @@ class LogWriter:
                 continue
             batch = [(running, running.take_pending()) for running in self._dirty.values()]
             self._dirty = {}
-            unwritten = await self._commit(batch)
+            try:
+                unwritten = await self._commit(batch)
+            except Exception:
+                # Without its writer no reply would ever go on.
+                log.exception("%s replies wait because of an error of ours", len(batch))
+                unwritten = batch
             if unwritten:
                 # Nothing of these was shown, so they can be written again as they are.
                 for running, pending in unwritten:
@@ -87,9 +101,6 @@ class LogWriter:
                     self._dirty[running.reply_id] = running
                 delay = RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)]
                 failures += 1
-                if self._closing and failures > 10:
-                    log.error("Giving up; the next start ends %s replies", len(unwritten))
-                    return
                 await asyncio.sleep(delay)
                 self._wake.set()
                 continue
@@ -110,20 +121,21 @@ class LogWriter:
         try:
             written = await self._write(batch)
         except Exception as error:
-            if not await self._is_writable():
+            if is_unavailable(error) or not await self._is_writable():
                 log.error("The store cannot be written (%s); %s replies wait", error, len(batch))
                 return batch
             if len(batch) > 1:
                 return [left for one in batch for left in await self._commit([one])]
-            running, _ = batch[0]
-            running.failures += 1
+            running, pending = batch[0]
             if isinstance(error, IntegrityError):
-                row = await ChatMessage.get_or_none(id=running.reply_id)
-                if row is None or row.status not in RUNNING:
-                    log.info("Reply %s was deleted or ended while it ran", running.reply_id)
-                    running.cancel()
-                    running.publish([], closed=True)
-                    return ()
+                try:
+                    left = await self._take_over(running, pending)
+                except Exception as unread:
+                    log.error("The store cannot be read (%s); a reply waits", unread)
+                    return batch
+                if left is not None:
+                    return left
+            running.failures += 1
             if running.failures < MAX_FAILURES:
                 return batch
             await self._give_up(running)
@@ -132,6 +144,33 @@ class LogWriter:
             running.failures = 0
             running.publish(events, closed=closed)
         return ()
+
+    async def _take_over(
+        self, running: RunningReply, pending: Pending
+    ) -> Sequence[tuple[RunningReply, Pending]] | None:
+        """Show what the store has already; returns what is left to write, None if it has nothing.
+
+        A commit whose answer was lost may have been made all the same. And a reply may have been
+        deleted or ended by somebody else.
+        """
+        stored, ended = await read_stored(running.reply_id, len(running.committed))
+        if ended:
+            log.info("Reply %s was deleted or ended while it ran", running.reply_id)
+            running.cancel()
+            running.publish(stored, closed=True)
+            return ()
+        if not stored:
+            return None
+        running.publish(stored, closed=False)
+        written = sum(len(event.text) for event in stored if isinstance(event, Delta))
+        text = "".join(pending.text)[written:]
+        has_sources = any(isinstance(event, Sources) for event in stored)
+        left = Pending(
+            sources=None if has_sources else pending.sources,
+            text=[text] if text else [],
+            ending=pending.ending,
+        )
+        return [(running, left)] if left else ()
 
     async def _is_writable(self) -> bool:
         """Whether the store takes any write at all."""

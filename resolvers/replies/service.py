@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from models.chat_message import RUNNING, ChatMessage, MessageStatus
+from models.errors import is_unavailable
 from models.store import Store
 from models.user import User
 from rag.pipeline import Pipeline
@@ -38,6 +40,8 @@ from resolvers.session_bus import MessageAdded, MessageChanged, SessionBus
 
 log = logging.getLogger("groundql.replies")
 
+# After a write that failed, replies that nobody generates are looked for so often. Seconds.
+ORPHANS = 3.0
 # How often a reply that runs in another process is looked at. Seconds.
 POLL = 0.25
 
@@ -68,6 +72,8 @@ class ReplyService:
         self._accepting: set[asyncio.Task[Accepted]] = set()
         # Called with session and reply when the first reply of a session has ended.
         self.first_reply_ended: Callable[[UUID, UUID], None] = lambda session_id, reply_id: None
+        self._in_doubt = False
+        self._clearing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the log's writer, and end the replies that a crash left unfinished."""
@@ -77,11 +83,13 @@ class ReplyService:
     async def close(self, *, grace: float) -> None:
         """Take no new questions, let running replies finish for `grace` seconds, end the rest."""
         self._closing = True
+        if self._clearing is not None:
+            self._clearing.cancel()
         await self._wait_until_idle(grace)
         for running in list(self._running.values()):
             running.cancel()
         # Their last commit; a store that is away must not hold up the stop for ever.
-        await self._wait_until_idle(10)
+        await self._wait_until_idle(5)
         await self._writer.close()
 
     async def _wait_until_idle(self, seconds: float) -> None:
@@ -164,8 +172,10 @@ class ReplyService:
         retrieval = asyncio.create_task(self._retrieve(place))
         try:
             accepted = await storing
-        except BaseException:
+        except BaseException as error:
             retrieval.cancel()
+            if is_unavailable(error):
+                self._doubt()
             raise
         self._run(accepted, place, retrieval)
         if place.message is None:
@@ -253,8 +263,45 @@ class ReplyService:
     async def recover(self) -> int:
         """End the replies that a crash left unfinished, as INTERRUPTED, with exactly the text that
         was committed, and so seen. Returns how many."""
+        begun = time.perf_counter()
         left = await ChatMessage.filter(status__in=RUNNING)
-        for message in left:
+        await self._interrupt(left)
+        if left:
+            log.warning(
+                "Ended %s replies that the last run left unfinished, in %.2f s",
+                len(left),
+                time.perf_counter() - begun,
+            )
+        return len(left)
+
+    def _doubt(self) -> None:
+        """A write whose answer was lost may have stored a question whose reply nobody generates."""
+        self._in_doubt = True
+        if self._clearing is None or self._clearing.done():
+            self._clearing = asyncio.create_task(self._end_orphans(), name="reply-orphans")
+
+    async def _end_orphans(self) -> None:
+        while self._in_doubt:
+            await asyncio.sleep(ORPHANS)
+            self._in_doubt = False
+            try:
+                rows = await ChatMessage.filter(status__in=RUNNING).only("id")
+                # What is being accepted now is in `_running` afterwards, or failed. What runs stays
+                # there until its end is written.
+                if self._accepting:
+                    await asyncio.wait(list(self._accepting))
+                unknown = [row.id for row in rows if row.id not in self._running]
+                orphans = await ChatMessage.filter(id__in=unknown, status__in=RUNNING)
+                await self._interrupt(orphans)
+            except Exception as error:
+                log.warning("Unfinished replies cannot be looked for yet: %s", error)
+                self._in_doubt = True
+            else:
+                if orphans:
+                    log.warning("Ended %s replies whose question was stored late", len(orphans))
+
+    async def _interrupt(self, messages: Sequence[ChatMessage]) -> None:
+        for message in messages:
             events = await read_growing(message.id, 0)
             sources = next((event for event in events if isinstance(event, Sources)), None)
             await self._store.write(
@@ -267,6 +314,3 @@ class ReplyService:
                     clock=self._clock,
                 )
             )
-        if left:
-            log.warning("Ended %s replies that the last run left unfinished", len(left))
-        return len(left)

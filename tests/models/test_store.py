@@ -156,7 +156,7 @@ async def test_sqlite_is_configured_to_lose_nothing(tmp_path: Path) -> None:
         "journal_mode": "wal",
         "synchronous": 2,
         "foreign_keys": 1,
-        "busy_timeout": 10_000,
+        "busy_timeout": 5_000,
     }
 
 
