@@ -13,7 +13,7 @@ from models.store import Store
 from rag.pipeline import Pipeline
 from rag.titles import generate_title, question_title
 from resolvers.replies.start import NEW_SESSION
-from resolvers.session_bus import SessionBus
+from resolvers.session_bus import SessionBus, SessionChanged
 
 log = logging.getLogger("groundql.titles")
 
@@ -85,6 +85,6 @@ class SessionTitles:
 
     async def _store_title(self, session_id: UUID, title: str, source: TitleSource) -> None:
         """In one statement, so that a person's title, given meanwhile, stays."""
-        await ChatSession.filter(id=session_id, title_source=TitleSource.QUESTION).update(
-            title=title, title_source=source
-        )
+        untitled = ChatSession.filter(id=session_id, title_source=TitleSource.QUESTION)
+        if await untitled.update(title=title, title_source=source):
+            self._sessions.publish(session_id, SessionChanged())

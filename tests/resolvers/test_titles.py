@@ -13,6 +13,7 @@ import pytest
 from models.chat_session import ChatSession
 from rag.embedding.base import Embedder
 from resolvers import titles
+from resolvers.session_bus import SessionChanged, SessionEvent
 from tests.application import Running, running_app, test_settings
 from tests.schema.operations import ASK
 from tests.wire import gemini_server, openai_server
@@ -64,9 +65,12 @@ async def test_the_model_gives_the_title_once(
         )
         async with app(server, tmp_path, sqlite_url, embedder) as running:
             token = await running.login()
+            told: list[SessionEvent] = []
+            running.services.sessions.listen(lambda _, event: told.append(event))
             asked = await ask(running, token)
             assert asked["session"]["title"] == CLEANED
             await wait_for_title(running, token, asked, "Return periods")
+            assert SessionChanged() in told
             await ask(running, token, sessionId=asked["session"]["id"])
             await asyncio.sleep(0.1)
             assert await title(running, token, asked) == "Return periods"
