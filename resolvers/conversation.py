@@ -23,7 +23,7 @@ from resolvers.replies.start import (
     lock_session,
     touch_session,
 )
-from resolvers.session_bus import MessageAdded
+from resolvers.session_bus import MessageAdded, SessionChanged
 
 
 async def set_answer_mode(
@@ -37,6 +37,7 @@ async def set_answer_mode(
     session = (await require_part(context, session_id, OWNERS)).session
     session.answers = answers
     await session.save(update_fields=["answers"])
+    context.services.sessions.publish(session.id, SessionChanged())
     return session
 
 
@@ -66,7 +67,8 @@ async def post_message(
         accepted = await context.services.replies.start(viewer.user, question)
         return Sent(accepted.session, accepted.message, accepted.reply)
     try:
-        return await _store(context, session_id, question)
+        async with context.services.sessions.in_order(session_id):
+            return await _store(context, session_id, question)
     except IntegrityError:
         # The same key was written in another session at the same time.
         if (earlier := await find_sent(viewer.user, question)) is None:
@@ -98,5 +100,5 @@ async def _store(context: Context, session_id: UUID, question: Question) -> Sent
         )
         await services.store.write([*touch_session(session_id, now), insert(message)])
     session.updated_at = now
-    services.sessions.publish(session_id, MessageAdded(message.id))
+    services.sessions.publish(session_id, MessageAdded(message.id, message.author_id))
     return Sent(session, message, None)

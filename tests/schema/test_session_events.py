@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from models.chat_message import ChatMessage
 from models.login import Login
 from models.participant import Participant, ParticipantRole
 from models.user import User
@@ -45,6 +46,12 @@ MARK_READ = """mutation($id: ID!) { markRead(messageId: $id) { __typename
 LOGOUT = "mutation($e: Boolean) { logout(everywhere: $e) { ok } }"
 RENAME = """mutation($id: ID!, $t: String!) {
   renameSession(id: $id, title: $t) { ... on ChatSession { title } } }"""
+MODE = """mutation($id: ID!, $a: AnswerMode!) { setAnswerMode(id: $id, answers: $a) {
+  ... on ChatSession { id } } }"""
+POST = """mutation($i: PostMessageInput!) { postMessage(input: $i) { __typename
+  ... on PostMessagePayload { message { id } } } }"""
+UNSHARE = """mutation($id: ID!, $u: ID!) {
+  unshareSession(id: $id, userId: $u) { __typename } }"""
 DELETE = "mutation($id: ID!) { deleteSession(id: $id) { __typename } }"
 
 
@@ -140,11 +147,13 @@ async def enter(stack: AsyncExitStack, shared: Shared, token: str) -> Follower:
 
 
 async def gather(stack: AsyncExitStack, shared: Shared) -> list[Follower]:
-    """All three, each of whom knows that all three are there."""
-    followers = [await enter(stack, shared, token) for token in shared.tokens]
-    for follower in followers[:-1]:
-        while emails(await follower.event()) != set(PEOPLE):
-            pass
+    """All three, each of whom has seen the others come."""
+    followers: list[Follower] = []
+    for number, token in enumerate(shared.tokens, start=1):
+        newest = await enter(stack, shared, token)
+        for follower in followers:
+            assert emails(await follower.event()) == set(PEOPLE[:number])
+        followers.append(newest)
     return followers
 
 
@@ -175,6 +184,24 @@ async def test_everyone_sees_every_message_in_order(shared_anywhere: Shared) -> 
                     ended.append(event["message"]["id"])
             assert added == expected
             assert ended == expected[1::2]
+
+
+async def test_what_people_write_at_once_is_told_in_order(shared_anywhere: Shared) -> None:
+    """Every message once, each behind the one that it follows."""
+    shared = shared_anywhere
+    async with AsyncExitStack() as stack:
+        reader = await enter(stack, shared, shared.tokens[2])
+        await shared.app.data(MODE, {"id": shared.id, "a": "ADDRESSED"}, shared.tokens[0])
+        assert (await reader.event())["__typename"] == "SessionChanged"
+        posts = [{"sessionId": shared.id, "content": f"Message {n}"} for n in range(12)]
+        answers = await asyncio.gather(
+            *(shared.app.data(POST, {"i": i}, shared.tokens[n % 2]) for n, i in enumerate(posts))
+        )
+        told = [(await reader.until("MessageAdded"))["message"]["id"] for _ in posts]
+        assert sorted(told) == sorted(one["postMessage"]["message"]["id"] for one in answers)
+        stored = await ChatMessage.filter(session_id=shared.key, content__startswith="Message")
+        by_age = sorted(stored, key=lambda row: row.id)
+        assert told == [global_id("ChatMessage", row.id) for row in by_age]
 
 
 async def test_nothing_is_told_before_its_commit(shared: Shared) -> None:
@@ -267,6 +294,18 @@ async def test_who_is_removed_loses_the_stream(shared_anywhere: Shared, elsewher
         await shared.ask(shared.tokens[0])
         assert (await reader.until("MessageAdded"))["message"]["content"] == "And then?"
         await writer.silent()
+
+
+async def test_unsharing_ends_the_stream_at_once(shared: Shared) -> None:
+    """unshareSession itself: the person is told why, the others who is left."""
+    async with AsyncExitStack() as stack:
+        owner, writer, _ = await gather(stack, shared)
+        person = global_id("User", (await User.get(email=PEOPLE[1])).id)
+        await shared.app.data(UNSHARE, {"id": shared.id, "u": person}, shared.tokens[0])
+        assert (await writer.until("AccessEnded"))["reason"] == "REMOVED"
+        await writer.completed()
+        left = (await owner.until("ParticipantsChanged"))["participants"]
+        assert [one["user"]["email"] for one in left] == [PEOPLE[0], PEOPLE[2]]
 
 
 @pytest.mark.parametrize("elsewhere", [True, False])
