@@ -69,7 +69,8 @@ async def test_unauthenticated(person: Person, operation: str, variables: dict[s
 
 
 async def test_forbidden(person: Person) -> None:
-    """| `FORBIDDEN` | your role does not allow this: a reader of a session cannot send | no |"""
+    """| `FORBIDDEN` | your role does not allow this: a reader of a session cannot send; or, in the
+    middle of a stream, you were removed from the session or it was deleted | no |"""
     session_id = (await person.ask())["session"]["id"]
     person.app.services.store.bind()
     part = Participant.filter(session_id=row_id("ChatSession", session_id))
