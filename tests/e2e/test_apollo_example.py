@@ -16,10 +16,16 @@ from tests.wire import openai_server as openai_wire
 FOLDER = ROOT / "examples" / "apollo"
 
 
-def run_npm(*arguments: str) -> subprocess.CompletedProcess[str]:
-    npm = require_tool("npm", "install Node.js 20 or later")
+@pytest.fixture(autouse=True, scope="module")
+def packages() -> None:
+    """Node.js and the example's packages; without them nothing else is started."""
+    require_tool("npm", "install Node.js 20 or later")
     if not (FOLDER / "node_modules").is_dir():
         pytest.skip("the example needs its packages: run `npm ci` in examples/apollo")
+
+
+def run_npm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    npm = require_tool("npm", "install Node.js 20 or later")
     return subprocess.run(
         [npm, *arguments], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False
     )
