@@ -124,8 +124,8 @@ async def test_ids_of_nothing(person: Person) -> None:
 
 
 async def test_a_deleted_session(person: Person) -> None:
-    """If the session is deleted while you read, the subscription ends: with `ReplyEnded`, or with an
-    error, `FORBIDDEN` or `BAD_USER_INPUT`."""
+    """If the session is deleted while you read, the subscription ends: with `ReplyEnded`, or with
+    an error, `FORBIDDEN` or `BAD_USER_INPUT`."""
     person.app.generator.script = ["One", asyncio.Event()]
     sent = await person.send()
     await person.read_until_text(sent["reply"]["id"], "One")
