@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test faults lint types format schema migrations benchmarks calibrate lock clean
+.PHONY: help install run test test-slow faults lint types format schema migrations benchmarks calibrate lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +40,11 @@ install: $(STAMP) ## Create .venv with everything that the server needs
 run: $(STAMP) ## Start the server
 	@exec $(BIN)/python server.py serve
 
-test: $(DEV_STAMP) ## Run all tests (ARGS="..." is given to pytest)
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations 15 $(ARGS)
+test: $(DEV_STAMP) ## Run the tests (ARGS="..." is given to pytest)
+	$(BIN)/python -m pytest -n auto --dist loadfile --durations 15 -m "not slow" $(ARGS)
+
+test-slow: $(DEV_STAMP) ## Run the tests that wait for outages or measure, some minutes
+	$(BIN)/python -m pytest --durations 15 -m slow $(ARGS)
 
 faults: $(DEV_STAMP) ## Kill, starve and cut off the server for some minutes (docs/faults.md)
 	GROUNDQL_FAULT_ROUNDS=20 $(BIN)/python -m pytest -s tests/faults $(ARGS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from models.store import Store
 from rag.embedding.base import Embedder
 from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 from rag.generation.scripted import ScriptedGenerator
@@ -38,6 +39,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+# These start whole servers and wait for outages, or measure: `make test-slow` runs them.
+SLOW = {"faults", "benchmarks"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(tests).parts[0] in SLOW:
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +85,41 @@ def postgres_template(
     url = postgres.create()
     asyncio.run(prepared_database(folder, url, embedder))
     return url
+
+
+async def _migrate(url: str) -> None:
+    store = Store(url)
+    await store.open()
+    await store.migrate()
+    await store.close()
+
+
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with its tables and nothing in them."""
+    path = tmp_path_factory.mktemp("empty") / "empty.db"
+    asyncio.run(_migrate(f"sqlite://{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres: PostgresServer) -> str:
+    """The URL of a PostgreSQL database with its tables and nothing in them."""
+    url = postgres.create()
+    asyncio.run(_migrate(url))
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh database of each kind with its tables: migrating takes longer than most tests."""
+    if request.param == "postgres":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        return server.create(request.getfixturevalue("empty_postgres"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(request.getfixturevalue("empty_sqlite"), folder / "test.db")
+    return f"sqlite://{folder / 'test.db'}"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -22,10 +23,10 @@ FIELDS = ("reply_id", "seq", "kind", "text", "data")
 
 
 @pytest.fixture
-async def store(anyio_backend: str, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(anyio_backend: str, empty_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    shutil.copy(empty_sqlite, tmp_path / "test.db")
     store = Store(f"sqlite://{tmp_path / 'test.db'}")
     await store.open()
-    await store.migrate()
     yield store
     await store.close()
 

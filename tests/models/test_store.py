@@ -15,25 +15,16 @@ from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
 from models.store import Store, StoreError, tortoise_config
 from models.user import User
-from tests.postgres import PostgresServer
 
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(
-    anyio_backend: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> AsyncIterator[Store]:
-    if request.param == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.create()
-    else:
-        url = f"sqlite://{tmp_path / 'folder' / 'test.db'}"
-    store = Store(url)
+@pytest.fixture
+async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
+    store = Store(empty_database_url)
     await store.open()
-    await store.migrate()
     yield store
     await store.close()
 
