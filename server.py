@@ -108,7 +108,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions,
         queue=settings.while_replying == "queue",
     )
-    titles = SessionTitles(store, knowledge.pipeline, sessions)
+    titles = SessionTitles(store, knowledge.pipeline, sessions, ask_model=settings.model_titles)
     stack.push_async_callback(titles.close)
     replies.first_reply_ended = titles.begin
     await replies.open()

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         le=36_500,
         description="Days without activity after which a session is deleted; 0 keeps all.",
     )
+    model_titles: bool = Field(
+        True,
+        description="Let the model name a conversation after its first reply: one short request. "
+        "Else, and offline, the title is made from the question.",
+    )
     while_replying: Literal["refuse", "queue"] = Field(
         "refuse",
         description="What a question gets while the reply before it is written: refuse, or queue.",

@@ -29,11 +29,18 @@ class SessionTitles:
     """
 
     def __init__(
-        self, store: Store, pipeline: Callable[[], Awaitable[Pipeline]], sessions: SessionBus
+        self,
+        store: Store,
+        pipeline: Callable[[], Awaitable[Pipeline]],
+        sessions: SessionBus,
+        *,
+        ask_model: bool = True,
     ) -> None:
+        """Without `ask_model`, titles stay those of the questions."""
         self._store = store
         self._pipeline = pipeline
         self._sessions = sessions
+        self._ask_model = ask_model
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -75,6 +82,8 @@ class SessionTitles:
         if reply.session.title == NEW_SESSION:
             # The session was begun before its first question.
             await self._store_title(session_id, question_title(question), TitleSource.QUESTION)
+        if not self._ask_model:
+            return
         generator = (await self._pipeline()).generator
         if generator.provider == "offline":
             return

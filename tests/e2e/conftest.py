@@ -221,6 +221,8 @@ def wire_settings(wire: openai_wire.OpenAIWireServer) -> dict[str, str]:
         "OPENAI_API_KEY": "any",
         "OPENAI_BASE_URL": wire.base_url,
         "OPENAI_MODEL": "test-model",
+        # A request for a title would take an answer that a test has enqueued for a reply.
+        "MODEL_TITLES": "false",
     }
 
 

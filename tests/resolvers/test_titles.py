@@ -27,9 +27,15 @@ CREATE = "mutation { createSession { ... on ChatSession { id } } }"
 
 
 def app(
-    server: openai_server.OpenAIWireServer, folder: Path, url: str, embedder: Embedder
+    server: openai_server.OpenAIWireServer,
+    folder: Path,
+    url: str,
+    embedder: Embedder,
+    **changes: Any,
 ) -> AbstractAsyncContextManager[Running]:
-    settings = test_settings(folder, url, openai_base_url=server.base_url, generator="openai")
+    settings = test_settings(
+        folder, url, openai_base_url=server.base_url, generator="openai", **changes
+    )
     return running_app(settings, embedder=embedder)
 
 
@@ -198,3 +204,17 @@ async def test_offline_the_question_is_the_title(offline: Running) -> None:
     made = (await offline.data(CREATE, token=token))["createSession"]["id"]
     asked = await ask(offline, token, sessionId=made)
     await wait_for_title(offline, token, asked, CLEANED)
+
+
+async def test_the_model_is_not_asked_where_the_setting_says_so(
+    tmp_path: Path, sqlite_url: str, embedder: Embedder
+) -> None:
+    """With MODEL_TITLES=false the provider sees one request, for the reply."""
+    with openai_server.OpenAIWireServer() as server:
+        server.enqueue(openai_server.answer("45 days."))
+        async with app(server, tmp_path, sqlite_url, embedder, model_titles=False) as running:
+            token = await running.login()
+            asked = await ask(running, token)
+            await asyncio.sleep(0.2)
+            assert await title(running, token, asked) == asked["session"]["title"]
+        assert len(server.requests) == 1
