@@ -41,7 +41,8 @@ run: $(STAMP) ## Start the server
 	@exec $(BIN)/python server.py serve
 
 test: $(DEV_STAMP) ## Run the tests (ARGS="..." is given to pytest)
-	$(BIN)/python -m pytest -n auto --dist loadfile --durations 15 -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15 \
+		-m "not slow" $(ARGS)
 
 test-slow: $(DEV_STAMP) ## Run the tests that wait for outages or measure, some minutes
 	$(BIN)/python -m pytest --durations 15 -m slow $(ARGS)
