@@ -7,8 +7,10 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from models.store import Store
 from rag.embedding.base import Embedder
@@ -41,15 +43,28 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-# These start whole servers and wait for outages, or measure: `make test-slow` runs them.
-SLOW = {"faults", "benchmarks"}
+# These start one server after another, wait for outages, or measure: `make test-slow` runs them.
+SLOW = ("faults/", "benchmarks/", "e2e/test_commands.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     for item in items:
-        if item.path.relative_to(tests).parts[0] in SLOW:
+        if item.path.relative_to(tests).as_posix().startswith(SLOW):
             item.add_marker("slow")
+
+
+class _Scheduling(LoadFileScheduling):  # type: ignore[misc]
+    """A file's tests run in one worker, and so do all end-to-end tests, which share servers."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "tests/e2e" if path.startswith("tests/e2e/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduling:
+    return _Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
