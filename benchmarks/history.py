@@ -1,9 +1,10 @@
 """Pages of a long session: `python -m benchmarks --only history`.
 
 A page of messages with authors and citations through GraphQL, against the same rows read by
-hand-written SQL and encoded by hand, to the same bytes: over HTTP between two processes, and in
-this one without sockets (the whole application, called as ASGI). The session is long, and pages are
-read at its start, its end and in its middle: all must take about as long.
+hand-written SQL and encoded by hand, to the same bytes, all over HTTP. "By hand" is an endpoint of
+the same server, which looks at the login and reads beside the event loop as GraphQL has to; "on the
+spot" is a server of its own that knows no logins and reads within the event loop. The session is
+long, and pages are read at its start, its end and in its middle: all must take about as long.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,9 @@ from statistics import median
 from typing import Any, Final
 from uuid import UUID
 
-import uvicorn
-
 from benchmarks.figures import Spread, load, milliseconds, progress, table
-from benchmarks.history_by_hand import read_page
 from benchmarks.readers import Server, running
-from benchmarks.servers import DATABASE, groundql
+from benchmarks.servers import DATABASE
 from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
 from models.citation import Citation
@@ -38,6 +35,7 @@ from resolvers.paging import encode_cursor
 from schema.node import global_id
 
 GOAL: Final = 2.0
+_WAYS: Final = ("groundql", "by hand", "on the spot")
 PAGE: Final = 50
 QUERY: Final = """
 query Page($id: ID!, $first: Int, $after: String, $last: Int, $before: String) {
@@ -97,10 +95,10 @@ class History:
     page_bytes: int
     load: list[float]
 
-    def ratio(self, kind: str) -> float:
-        """GraphQL to by hand, over http or in process: the median of all places."""
-        ours, plain = self.times[f"groundql, {kind}"], self.times[f"by hand, {kind}"]
-        return median(ours[place].median / plain[place].median for place in ours)
+    def ratio(self, plain: str) -> float:
+        """GraphQL to a way by hand: the median of all places."""
+        ours, others = self.times[_WAYS[0]], self.times[plain]
+        return median(ours[place].median / others[place].median for place in ours)
 
     def evenness(self, kind: str) -> float:
         """The slowest place's median to the fastest one's."""
@@ -114,8 +112,8 @@ class History:
             "page": PAGE,
             "page_bytes": self.page_bytes,
             "goal": GOAL,
-            "ratio_http": round(self.ratio("http"), 3),
-            "ratio_in_process": round(self.ratio("in process"), 3),
+            "ratio": round(self.ratio("by hand"), 3),
+            "ratio_on_the_spot": round(self.ratio("on the spot"), 3),
             "slowest_to_fastest_place": {
                 kind: round(self.evenness(kind), 3) for kind in self.times
             },
@@ -136,8 +134,8 @@ class History:
         rows.append(("slowest to fastest", *(f"{self.evenness(kind):.2f}" for kind in kinds)))
         return (
             f"{table(('milliseconds, medians', *kinds), rows)}\n\n"
-            f"GraphQL to by hand: {self.ratio('http'):.1f} over HTTP, "
-            f"{self.ratio('in process'):.1f} in process (goal: at most {GOAL:.0f}); "
+            f"GraphQL to by hand: {self.ratio('by hand'):.2f} (goal: at most {GOAL:.0f}), "
+            f"to on the spot: {self.ratio('on the spot'):.2f}; "
             f"{PAGE} of {self.messages:,} messages with authors and citations, "
             f"{self.page_bytes / 1024:.0f} KiB; load {self.load}"
         )
@@ -157,12 +155,8 @@ def run(data_dir: Path, *, messages: int = 100_000, rounds: int = 60) -> History
         with running("groundql", data_dir) as ours, running("plain", data_dir) as plain:
             reader = asyncio.run(_fill(data_dir, messages))
             places = _places(messages)
-            bar.update(task, total=4 * rounds * len(places))
+            bar.update(task, total=len(_WAYS) * rounds * len(places))
             page = _over_http(ours, plain, places, reader, rounds, measured)
-            token = ours.token
-        factory = uvicorn.Config(run).get_loop_factory()
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(_in_process(data_dir, token, places, reader, rounds, measured))
     return History(
         times={
             kind: {place: Spread.of(values) for place, values in found.items()}
@@ -259,32 +253,29 @@ def _over_http(
     rounds: int,
     measured: Callable[[_Place, str, float], None],
 ) -> bytes:
-    """Both servers in turn, each over one connection; returns a page."""
+    """All ways in turn, each over one connection; returns a page."""
     connections = [
-        http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for server in (ours, plain)
+        http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for port in (ours.port, ours.port, plain.port)
     ]
     headers = {"content-type": "application/json", "authorization": f"Bearer {ours.token}"}
-
-    def read(number: int, path: str, body: bytes) -> bytes:
-        connections[number].request("POST", path, body, headers)
-        return connections[number].getresponse().read()
-
     page = b""
     try:
         for turn in range(rounds + 1):
             for place in places:
-                bodies = (
-                    ("/graphql", {"query": QUERY, "variables": place.variables()}),
-                    ("/history", place.by_hand(reader)),
-                )
+                by_hand = ("/history", place.by_hand(reader))
+                graphql = ("/graphql", {"query": QUERY, "variables": place.variables()})
                 pages = []
-                for number, (path, body) in enumerate(bodies):
+                for way, connection, (path, body) in zip(
+                    _WAYS, connections, (graphql, by_hand, by_hand), strict=True
+                ):
                     data = json.dumps(body).encode()
                     begun = time.perf_counter()
-                    pages.append(read(number, path, data))
+                    connection.request("POST", path, data, headers)
+                    pages.append(connection.getresponse().read())
                     took = time.perf_counter() - begun
                     if turn:  # the first one warms up
-                        measured(place, ("groundql, http", "by hand, http")[number], took)
+                        measured(place, way, took)
                 page = _same(place, *pages)
     finally:
         for connection in connections:
@@ -292,70 +283,8 @@ def _over_http(
     return page
 
 
-async def _in_process(
-    data_dir: Path,
-    token: str,
-    places: Sequence[_Place],
-    reader: str,
-    rounds: int,
-    measured: Callable[[_Place, str, float], None],
-) -> None:
-    app = groundql(data_dir)
-    connection = sqlite3.connect(data_dir / DATABASE)
-    async with app.router.lifespan_context(app):
-        try:
-            for turn in range(rounds + 1):
-                for place in places:
-                    body = json.dumps({"query": QUERY, "variables": place.variables()}).encode()
-                    begun = time.perf_counter()
-                    page = await _call(app, token, body)
-                    took = time.perf_counter() - begun
-                    arguments = place.by_hand(reader)
-                    begun = time.perf_counter()
-                    same = read_page(connection, **arguments)
-                    took_by_hand = time.perf_counter() - begun
-                    _same(place, page, same)
-                    if turn:
-                        measured(place, "groundql, in process", took)
-                        measured(place, "by hand, in process", took_by_hand)
-        finally:
-            connection.close()
-
-
-async def _call(app: Any, token: str, body: bytes) -> bytes:
-    """POST to the application without a socket."""
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "path": "/graphql",
-        "raw_path": b"/graphql",
-        "query_string": b"",
-        "root_path": "",
-        "headers": [
-            (b"host", b"127.0.0.1"),
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"authorization", f"Bearer {token}".encode()),
-        ],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 1),
-    }
-    parts: list[bytes] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        parts.append(message.get("body", b""))
-
-    await app(scope, receive, send)
-    return b"".join(parts)
-
-
-def _same(place: _Place, ours: bytes, plain: bytes) -> bytes:
-    if ours != plain:
-        raise RuntimeError(f"{place.name}: {ours[:500]!r} is not {plain[:500]!r}")
+def _same(place: _Place, ours: bytes, *others: bytes) -> bytes:
+    for plain in others:
+        if ours != plain:
+            raise RuntimeError(f"{place.name}: {ours[:500]!r} is not {plain[:500]!r}")
     return ours

@@ -1,6 +1,8 @@
 """A page of a session as one would write it by hand: SQL in, JSON out, nothing between.
 
-It answers with the same bytes as GraphQL does for `benchmarks.history.QUERY`.
+It answers with the same bytes as GraphQL does for `benchmarks.history.QUERY`. `read_page` reads on
+the spot, which a server that has anything else to do cannot afford; `read_page_beside` reads as the
+application does, on the connection that the store keeps for reading, beside the event loop.
 """
 
 from __future__ import annotations
@@ -8,24 +10,47 @@ from __future__ import annotations
 import base64
 import json
 import sqlite3
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, cast
 
 import orjson
 
-_MESSAGES = """
-SELECT m.id, m.role, m.status, m.content, m.created_at, u.id, u.display_name
+from models.store import Store
+
+_MESSAGES = """SELECT m.id, m.role, m.status, m.content, m.created_at, u.id, u.display_name
 FROM chat_message m LEFT JOIN user_account u ON u.id = m.author_id
 WHERE m.session_id = ? AND m.active = 1 AND m.id > ? AND m.id < ?
 ORDER BY m.id {order} LIMIT ?
 """
-_CITATIONS = """
-SELECT message_id, number, title, quote, start_offset, end_offset, score
+_CITATIONS = """SELECT message_id, number, title, quote, start_offset, end_offset, score
 FROM citation WHERE message_id IN ({places}) ORDER BY message_id, number
 """
 
 
-def read_page(
-    connection: sqlite3.Connection,
+def read_page(connection: sqlite3.Connection, **place: Any) -> bytes:
+    """The response's body; see `_page` for the arguments."""
+    page = _page(**place)
+    sql, values = next(page)
+    while True:
+        try:
+            sql, values = page.send(connection.execute(sql, values).fetchall())
+        except StopIteration as end:
+            return cast(bytes, end.value)
+
+
+async def read_page_beside(store: Store, **place: Any) -> bytes:
+    """Like `read_page`, with each statement on the store's connection."""
+    page = _page(**place)
+    statement = next(page)
+    while True:
+        _, found = await store.connection.execute_query(statement[0], list(statement[1]))
+        try:
+            statement = page.send([tuple(row) for row in found])
+        except StopIteration as end:
+            return cast(bytes, end.value)
+
+
+def _page(
     *,
     reader: str,
     session: str,
@@ -33,23 +58,24 @@ def read_page(
     backward: bool,
     after: str | None,
     before: str | None,
-) -> bytes:
-    """The response's body. All ids are row ids; the session must be one that the reader is in."""
-    found = connection.execute(
-        "SELECT 1 FROM participant WHERE session_id = ? AND user_id = ?", (session, reader)
-    ).fetchone()
-    if found is None:
+) -> Generator[tuple[str, Sequence[Any]], Sequence[Any], bytes]:
+    """Statements out, their rows in, at last the body. All ids are row ids; the session must be one
+    that the reader is in."""
+    found = yield (
+        "SELECT 1 FROM participant WHERE session_id = ? AND user_id = ?",
+        (session, reader),
+    )
+    if not found:
         return b'{"data":{"session":null}}'
     sql = _MESSAGES.format(order="DESC" if backward else "ASC")
-    rows = connection.execute(sql, (session, after or "", before or "g", size + 1)).fetchall()
+    rows = list((yield sql, (session, after or "", before or "g", size + 1)))
     more = len(rows) > size
     rows = rows[:size]
     if backward:
         rows.reverse()
     replies = [row[0] for row in rows if row[1] == "ASSISTANT"]
     citations: dict[str, list[dict[str, Any]]] = {}
-    places = ",".join("?" * len(replies))
-    for cited in connection.execute(_CITATIONS.format(places=places), replies):
+    for cited in (yield _CITATIONS.format(places=",".join("?" * len(replies))), replies):
         citations.setdefault(cited[0], []).append(
             {
                 "number": cited[1],

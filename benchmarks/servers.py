@@ -35,10 +35,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from benchmarks.history_by_hand import read_page
+from benchmarks.history_by_hand import read_page, read_page_beside
 from benchmarks.sample import sample_settings
 from rag.embedding.fake import FakeEmbedder
 from rag.generation.base import GenerationEvent, Prompt, TextPiece
+from resolvers.account import authenticate
 from server import create_app, listen
 from transport.limits import Limits
 from wiring import Parts, spare_collector
@@ -147,6 +148,17 @@ def groundql(folder: Path) -> Starlette:
         Parts(embedder=FakeEmbedder, generator=lambda: _PlannedGenerator(plan)),
     )
     app.router.routes.extend(plan.routes())
+
+    async def history(request: Request) -> Response:
+        """A page by hand, for who is logged in, with the store that GraphQL reads."""
+        services = app.state.services
+        services.store.bind()
+        viewer, _ = await authenticate(services, request.headers.get("authorization"))
+        place = {**await request.json(), "reader": str(viewer.id) if viewer else ""}
+        body = await read_page_beside(services.store, **place)
+        return Response(body, media_type="application/json")
+
+    app.router.routes.append(Route("/history", history, methods=["POST"]))
     lifespan = app.router.lifespan_context
 
     @asynccontextmanager

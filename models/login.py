@@ -10,6 +10,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 
 from models.base import Row
+from models.reading import columns, fetch, hydrate
 from models.store import Store
 from models.user import User
 
@@ -38,32 +39,20 @@ class Login(Row):
     async def find(cls, store: Store, login_id: UUID, user_id: UUID) -> Login | None:
         """A person's login with the person. Every operation of the API begins with it, so its
         statement is made once: building it takes longer than the database."""
-        key = [cls._meta.pk.to_db_value(value, cls) for value in (login_id, user_id)]
-        _, rows = await store.connection.execute_query(_find_sql(store.is_sqlite), key)
+        rows = await fetch(cls, _find_sql(), [login_id, user_id])
         if not rows:
             return None
-        values = list(dict(rows[0]).values())
-        own = cls._meta.fields_db_projection
-        login = cls._init_from_db(**dict(zip(own, values, strict=False)))
-        login.user = User._init_from_db(
-            **dict(zip(User._meta.fields_db_projection, values[len(own) :], strict=True))
-        )
+        login = hydrate(cls, rows)[0]
+        login.user = hydrate(User, rows, begin=len(cls._meta.fields_db_projection))[0]
         return login
 
 
-@lru_cache(maxsize=2)
-def _find_sql(is_sqlite: bool) -> str:
-    columns = [
-        f'l."{column}" AS "l.{column}"' for column in Login._meta.fields_db_projection.values()
-    ]
-    columns += [
-        f'u."{column}" AS "u.{column}"' for column in User._meta.fields_db_projection.values()
-    ]
-    first, second = ("?1", "?2") if is_sqlite else ("$1", "$2")
+@lru_cache(maxsize=1)
+def _find_sql() -> str:
     return (
-        f'SELECT {", ".join(columns)} FROM "{Login._meta.db_table}" l '
-        f'JOIN "{User._meta.db_table}" u ON u."id" = l."user_id" '
-        f'WHERE l."id" = {first} AND l."user_id" = {second}'
+        f"SELECT {columns(Login, 'l')}, {columns(User, 'u')} "
+        f'FROM "{Login._meta.db_table}" l JOIN "{User._meta.db_table}" u ON u."id" = l."user_id" '
+        'WHERE l."id" = $1 AND l."user_id" = $2'
     )
 
 

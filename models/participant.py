@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from tortoise import fields
@@ -11,6 +12,7 @@ from tortoise.indexes import Index
 
 from models.base import Row
 from models.chat_session import ChatSession
+from models.reading import columns, fetch, hydrate
 from models.user import User
 
 
@@ -60,9 +62,22 @@ class Participant(Row):
     async def find(cls, user_id: UUID, session_id: UUID) -> Participant | None:
         """A person's part in a session, with the session; None if there is no such session, or the
         person is not in it: what one may not see does not exist."""
-        return await cls.get_or_none(session_id=session_id, user_id=user_id).select_related(
-            "session"
-        )
+        rows = await fetch(cls, _find_sql(), [session_id, user_id])
+        if not rows:
+            return None
+        part = hydrate(cls, rows)[0]
+        part.session = hydrate(ChatSession, rows, begin=len(cls._meta.fields_db_projection))[0]
+        return part
+
+
+@lru_cache(maxsize=1)
+def _find_sql() -> str:
+    return (
+        f"SELECT {columns(Participant, 'p')}, {columns(ChatSession, 's')} "
+        f'FROM "{Participant._meta.db_table}" p '
+        f'JOIN "{ChatSession._meta.db_table}" s ON s."id" = p."session_id" '
+        'WHERE p."session_id" = $1 AND p."user_id" = $2'
+    )
 
 
 class Invitation(Row):

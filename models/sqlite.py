@@ -7,10 +7,10 @@ import math
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 from tortoise.backends.base.client import (
@@ -40,6 +40,12 @@ _MAX_VALUES = 4_096
 # process is waited for besides (`busy_timeout`), so that nobody waits longer than the two together
 # for a database that cannot be written. Seconds.
 TURN = 5.0
+
+
+T = TypeVar("T")
+
+Steps = Generator[tuple[str, list[Any]], Sequence[Any], T]
+"""Statements that depend on each other's rows: each that is given comes back as its rows."""
 
 
 class Client(SqliteClient):
@@ -90,6 +96,17 @@ class Client(SqliteClient):
             found: list[dict[str, Any]] = await super().execute_query_dict(query, values)
             return found
         return [dict(row) for row in await self._read(self._reader, query, values)]
+
+    @property
+    def has_reader(self) -> bool:
+        return self._reader is not None
+
+    @translate_exceptions
+    async def read_steps(self, steps: Steps[T]) -> T:
+        """All steps in one go of the reader's thread."""
+        assert self._reader is not None
+        in_its_thread: Any = self._reader._execute
+        return cast(T, await in_its_thread(_take_steps, self._reader._conn, steps))
 
     async def _read(
         self, reader: aiosqlite.Connection, query: str, values: list[Any] | None
@@ -252,6 +269,17 @@ def _run(
         if own_transaction and connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _take_steps(connection: sqlite3.Connection, steps: Steps[T]) -> T:
+    cursor = connection.cursor()
+    cursor.row_factory = None  # tuples
+    try:
+        sql, values = next(steps)
+        while True:
+            sql, values = steps.send(cursor.execute(sql, values).fetchall())
+    except StopIteration as end:
+        return cast(T, end.value)
 
 
 def _steps(statement: Statement) -> Iterator[tuple[str, list[Any]]]:

@@ -9,13 +9,17 @@ from uuid import UUID
 from models import session_deletion
 from models.chat_message import ChatMessage, MessageRole
 from models.chat_session import ChatSession, TitleSource
+from models.citation import Citation
+from models.history import read_messages
 from models.participant import OWNERS, READERS, WRITERS, Participant, ParticipantRole
+from models.reading import Table
 from models.statements import insert
+from models.user import User
 from resolvers.access import find_message, require_message, require_part
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.organising import tagged
-from resolvers.paging import Page, PageRequest, activity_page, id_page
+from resolvers.paging import Page, PageRequest, activity_page, check_page, encode_cursor
 from resolvers.replies.events import Event
 from resolvers.replies.start import Accepted, Question, new_session, own_participation
 from resolvers.session_bus import SessionChanged, SessionDeleted
@@ -84,14 +88,39 @@ async def require_reply(
     return message
 
 
-async def list_messages(session: ChatSession, request: PageRequest) -> Page[ChatMessage]:
-    """The messages of the session's active branch, oldest first.
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of messages; see `MessageRows`."""
+
+    page: Page[ChatMessage]
+    citations: Table[Citation] | None
+    authors: Table[User] | None
+
+
+async def list_messages(
+    session: ChatSession,
+    request: PageRequest,
+    *,
+    with_citations: bool = False,
+    with_authors: bool = False,
+) -> History:
+    """The messages of the session's active branch, oldest first, and at will what belongs to them.
 
     Raises:
         BadUserInput
     """
-    query = ChatMessage.filter(session_id=session.id, active=True)
-    return await id_page(query, request, newest_first=False)
+    window = check_page(request)
+    rows = await read_messages(
+        session.id,
+        after=window.after_id(),
+        before=window.before_id(),
+        newest_first=window.backward,
+        limit=window.size + 1,
+        with_citations=with_citations,
+        with_authors=with_authors,
+    )
+    cursors = [encode_cursor(str(key)) for key in rows.messages.raw("id")]
+    return History(window.page(rows.messages, cursors), rows.citations, rows.authors)
 
 
 async def create_session(context: Context, title: str | None) -> ChatSession:

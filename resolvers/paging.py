@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
 
+import orjson
 from tortoise.expressions import Q
 from tortoise.models import Model
 from tortoise.queryset import QuerySet
@@ -54,6 +55,31 @@ class Window:
     after: str | None
     before: str | None
 
+    def after_id(self) -> UUID | None:
+        """The id in `after`.
+
+        Raises:
+            BadUserInput: it is not a cursor of a connection in order of the primary key.
+        """
+        return None if self.after is None else _uuid(decode_cursor(self.after, 1)[0])
+
+    def before_id(self) -> UUID | None:
+        """Like `after_id`."""
+        return None if self.before is None else _uuid(decode_cursor(self.before, 1)[0])
+
+    def page(self, rows: Sequence[M], cursors: Sequence[str]) -> Page[M]:
+        """The page of rows that were read from its end: one more than `size`, if there are."""
+        more = len(rows) > self.size
+        rows, cursors = rows[: self.size], cursors[: self.size]
+        if self.backward:
+            return Page(
+                rows[::-1],
+                cursors[::-1],
+                has_next=self.before is not None,
+                has_previous=more,
+            )
+        return Page(rows, cursors, has_next=more, has_previous=self.after is not None)
+
 
 def check_page(request: PageRequest) -> Window:
     """Check pagination arguments.
@@ -73,8 +99,7 @@ def check_page(request: PageRequest) -> Window:
 
 def encode_cursor(*key: str) -> str:
     """An opaque cursor for a sort key."""
-    text = json.dumps(key, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode()
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode()
 
 
 def decode_cursor(cursor: str, length: int) -> list[str]:
@@ -103,15 +128,13 @@ async def id_page(query: QuerySet[M], request: PageRequest, *, newest_first: boo
         BadUserInput
     """
     window = check_page(request)
-    if window.after is not None:
-        key = _uuid(decode_cursor(window.after, 1)[0])
-        query = query.filter(**{"id__lt" if newest_first else "id__gt": key})
-    if window.before is not None:
-        key = _uuid(decode_cursor(window.before, 1)[0])
-        query = query.filter(**{"id__gt" if newest_first else "id__lt": key})
+    if (after := window.after_id()) is not None:
+        query = query.filter(**{"id__lt" if newest_first else "id__gt": after})
+    if (before := window.before_id()) is not None:
+        query = query.filter(**{"id__gt" if newest_first else "id__lt": before})
     descending = newest_first != window.backward
     rows = await query.order_by("-id" if descending else "id").limit(window.size + 1)
-    return _page(rows, window, [encode_cursor(str(row.pk)) for row in rows])
+    return window.page(rows, [encode_cursor(str(row.pk)) for row in rows])
 
 
 async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:
@@ -133,20 +156,7 @@ async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:
         encode_cursor(getattr(row, "active_at").isoformat(), str(row.pk))  # noqa: B009
         for row in rows
     ]
-    return _page(rows, window, cursors)
-
-
-def _page(rows: Sequence[M], window: Window, cursors: Sequence[str]) -> Page[M]:
-    more = len(rows) > window.size
-    rows, cursors = rows[: window.size], cursors[: window.size]
-    if window.backward:
-        return Page(
-            rows[::-1],
-            cursors[::-1],
-            has_next=window.before is not None,
-            has_previous=more,
-        )
-    return Page(rows, cursors, has_next=more, has_previous=window.after is not None)
+    return window.page(rows, cursors)
 
 
 def _uuid(text: str) -> UUID:

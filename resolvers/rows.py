@@ -14,26 +14,27 @@ from models.chat_session import ChatSession
 from models.citation import Citation
 from models.message_rating import MessageRating
 from models.participant import Invitation, Participant, PublicLink
+from models.reading import Table, select_among
 from models.user import User
 
 # What siblings share: session, parent and role.
 Place: TypeAlias = tuple[UUID, UUID | None, MessageRole]
 
 
-async def users(ids: Sequence[UUID]) -> list[User]:
-    return await User.filter(id__in=set(ids))
+async def users(ids: Sequence[UUID | str]) -> Table[User]:
+    return await select_among(User, "id", set(ids))
 
 
-async def sessions(ids: Sequence[UUID]) -> list[ChatSession]:
-    return await ChatSession.filter(id__in=set(ids))
+async def sessions(ids: Sequence[UUID]) -> Table[ChatSession]:
+    return await select_among(ChatSession, "id", set(ids))
 
 
-async def messages(ids: Sequence[UUID]) -> list[ChatMessage]:
-    return await ChatMessage.filter(id__in=set(ids))
+async def messages(ids: Sequence[UUID]) -> Table[ChatMessage]:
+    return await select_among(ChatMessage, "id", set(ids))
 
 
-async def citations(message_ids: Sequence[UUID]) -> list[Citation]:
-    return await Citation.filter(message_id__in=set(message_ids)).order_by("message_id", "number")
+async def citations(message_ids: Sequence[UUID | str]) -> Table[Citation]:
+    return await select_among(Citation, "message_id", set(message_ids), order="message_id, number")
 
 
 async def participants(session_ids: Sequence[UUID]) -> list[Participant]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from uuid import UUID
+from typing import Any, cast
 
 import strawberry
 from strawberry import UNSET
@@ -12,22 +13,27 @@ from models.chat_message import ChatMessage as MessageRow
 from models.chat_message import MessageRole, MessageStatus
 from models.chat_session import AnswerMode
 from models.chat_session import ChatSession as SessionRow
-from models.citation import Citation as CitationRow
 from models.message_rating import MessageRating as RatingRow
 from models.message_rating import Rating
 from models.participant import Invitation as InvitationRow
 from models.participant import Participant as ParticipantRow
 from models.participant import ParticipantRole
 from models.participant import PublicLink as LinkRow
+from models.reading import Table
+from models.user import User as UserRow
 from resolvers import chat, errors, public_links
+from resolvers.chat import History
 from resolvers.message_search import FoundMessage
 from resolvers.paging import Page
 from schema.account import User
+from schema.citations import Citation, citations_of
+from schema.columns import RowColumns
 from schema.connection import After, Before, First, Last, PageInfo, page_info, page_request
 from schema.context import Info
 from schema.enums import describe_enum
-from schema.knowledge import Document
+from schema.loaders import load_users
 from schema.node import Node, global_id
+from transport.breadth import Columns, Grouped, batch, mentions
 
 describe_enum(
     ParticipantRole,
@@ -193,13 +199,19 @@ class ChatSession(Node):
     @strawberry.field(description="The messages of the active branch, oldest first.")
     async def messages(
         self,
+        info: Info,
         first: First = UNSET,
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> ChatMessageConnection:
-        page = await chat.list_messages(self.row, page_request(first, after, last, before))
-        return ChatMessageConnection.from_page(page)
+        history = await chat.list_messages(
+            self.row,
+            page_request(first, after, last, before),
+            with_citations=mentions(info, "citations"),
+            with_authors=mentions(info, "author"),
+        )
+        return ChatMessageConnection.from_page(history.page, history)
 
     async def _part(self, info: Info) -> ParticipantRow:
         """The viewer's part in it.
@@ -228,38 +240,6 @@ class ChatSession(Node):
         )
 
 
-@strawberry.type(description="The source behind one [number] of a reply, as it was cited.")
-class Citation:
-    document_id: strawberry.Private[UUID | None]
-    number: int = strawberry.field(description="The n of [n] in the content.")
-    title: str = strawberry.field(description="The document's title when it was cited.")
-    quote: str = strawberry.field(
-        description="Verbatim text of the document at startOffset..endOffset, as it was cited."
-    )
-    start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
-    end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
-    score: float = strawberry.field(description="Relevance of the passage, 0 to 1.")
-
-    @strawberry.field(description="The document as it is now; null once it was deleted.")
-    async def document(self, info: Info) -> Document | None:
-        if self.document_id is None:
-            return None
-        row = await info.context.loaders.documents.load(self.document_id)
-        return None if row is None or row.deleted_at is not None else Document.from_row(row)
-
-    @classmethod
-    def from_row(cls, row: CitationRow) -> Citation:
-        return cls(
-            document_id=row.document_id,
-            number=row.number,
-            title=row.title,
-            quote=row.quote,
-            start_offset=row.start_offset,
-            end_offset=row.end_offset,
-            score=row.score,
-        )
-
-
 @strawberry.type(description="What a reply cost.")
 class Usage:
     provider: str = strawberry.field(description="Who generated it: offline, openai or gemini.")
@@ -274,6 +254,35 @@ class Usage:
         description="Milliseconds from the question to the first text."
     )
     total_ms: int = strawberry.field(description="Milliseconds from the question to the end.")
+
+
+Messages = RowColumns[MessageRow] | list["ChatMessage"]
+
+
+async def _authors(messages: Messages, info: Info) -> list[User | None]:
+    found: Iterable[UserRow | None] | None = None
+    if isinstance(messages, RowColumns):
+        ids, found = messages.table.column("author_id"), messages.related.authors
+    else:
+        ids = [one.row.author_id for one in messages]
+    if found is None:
+        found = await load_users(list({key for key in ids if key is not None}))
+    users = {row.id: User.from_row(row) for row in found if row is not None}
+    return [users.get(key) for key in ids]
+
+
+async def _citations(messages: Messages, info: Info) -> Grouped:
+    found = None
+    if isinstance(messages, RowColumns):
+        keys, roles = messages.table.raw("id"), messages.table.column("role")
+        found = messages.related.citations
+    else:
+        keys, roles = [one.row.id for one in messages], [one.role for one in messages]
+    replies = [
+        str(key) if role is MessageRole.ASSISTANT else None
+        for key, role in zip(keys, roles, strict=True)
+    ]
+    return await citations_of(replies, found)
 
 
 @strawberry.type(
@@ -318,7 +327,7 @@ class ChatMessage(Node):
         assert row is not None, "a message goes with its session"
         return ChatSession.from_row(row)
 
-    @strawberry.field(description="Who wrote it; null for the assistant.")
+    @strawberry.field(description="Who wrote it; null for the assistant.", metadata=batch(_authors))
     async def author(self, info: Info) -> User | None:
         if self.row.author_id is None:
             return None
@@ -356,7 +365,10 @@ class ChatMessage(Node):
         key = (self.row.session_id, self.row.parent_id, self.role)
         return await info.context.loaders.siblings.load(key) or [self.row]
 
-    @strawberry.field(description="Of a reply: the sources that it names as [1], [2], …")
+    @strawberry.field(
+        description="Of a reply: the sources that it names as [1], [2], …",
+        metadata=batch(_citations),
+    )
     async def citations(self, info: Info) -> list[Citation]:
         if self.role is MessageRole.USER:
             return []
@@ -432,19 +444,51 @@ class ChatMessageEdge:
         )
 
 
+class _Edges(Columns):
+    """The edges of a page."""
+
+    kind = ChatMessageEdge
+
+    def __init__(self, page: Page[MessageRow], history: History | None) -> None:
+        self._page = page
+        self._related = history or History(page, None, None)
+
+    def __len__(self) -> int:
+        return len(self._page.rows)
+
+    def column(self, name: str) -> Sequence[Any] | Columns | None:
+        rows = self._page.rows
+        if name == "cursor":
+            return self._page.cursors
+        if name == "node" and isinstance(rows, Table):
+            return RowColumns(
+                ChatMessage, rows, ChatMessage.from_row, {"id": _message_ids}, self._related
+            )
+        return None
+
+    def objects(self) -> list[ChatMessageEdge]:
+        return [
+            ChatMessageEdge(found=None, cursor=cursor, node=ChatMessage.from_row(row))
+            for row, cursor in zip(self._page.rows, self._page.cursors, strict=True)
+        ]
+
+
+def _message_ids(rows: Table[MessageRow]) -> list[strawberry.ID]:
+    return [global_id("ChatMessage", key) for key in rows.raw("id")]
+
+
 @strawberry.type(description="One page of messages; at most 100.")
 class ChatMessageConnection:
     page_info: PageInfo = strawberry.field(description="Where this page lies.")
     edges: list[ChatMessageEdge] = strawberry.field(description="The messages with their cursors.")
 
     @classmethod
-    def from_page(cls, page: Page[MessageRow]) -> ChatMessageConnection:
+    def from_page(
+        cls, page: Page[MessageRow], history: History | None = None
+    ) -> ChatMessageConnection:
+        # Edges as columns stand for the list; only the executor ever looks at them.
         return cls(
-            page_info=page_info(page),
-            edges=[
-                ChatMessageEdge(found=None, cursor=cursor, node=ChatMessage.from_row(row))
-                for row, cursor in zip(page.rows, page.cursors, strict=True)
-            ],
+            page_info=page_info(page), edges=cast("list[ChatMessageEdge]", _Edges(page, history))
         )
 
     @classmethod

@@ -29,7 +29,7 @@ class Loaders:
     """
 
     def __init__(self, services: Services) -> None:
-        self.users = DataLoader(_load_users, cache=False)
+        self.users = DataLoader(load_users, cache=False)
         self.sessions = DataLoader(_load_sessions, cache=False)
         self.messages = DataLoader(_load_messages, cache=False)
         self.citations = DataLoader(_load_citations, cache=False)
@@ -51,7 +51,7 @@ def _in_order(keys: Sequence[UUID], found: Iterable[R]) -> list[R | None]:
     return [by_id.get(key) for key in keys]
 
 
-async def _load_users(keys: list[UUID]) -> list[User | None]:
+async def load_users(keys: list[UUID]) -> list[User | None]:
     return _in_order(keys, await rows.users(keys))
 
 

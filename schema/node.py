@@ -16,7 +16,7 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Opaque id; use it as it is.")
 
 
-def global_id(type_name: str, row_id: UUID) -> strawberry.ID:
+def global_id(type_name: str, row_id: UUID | str) -> strawberry.ID:
     """The opaque id of a row: base64url of "Type:uuid", as Relay suggests."""
     return strawberry.ID(base64.urlsafe_b64encode(f"{type_name}:{row_id}".encode()).decode())
 

@@ -34,6 +34,7 @@ from schema.session_events import (
     SessionEventsSubscription,
 )
 from schema.sharing import SharingMutation
+from transport.breadth import BreadthFirstExecution
 from transport.documents import DocumentCache
 
 
@@ -133,5 +134,6 @@ def build_schema() -> strawberry.Schema:
             Document,
         ],
         extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
+        execution_context_class=BreadthFirstExecution,
         config=StrawberryConfig(),
     )

@@ -20,7 +20,7 @@ from resolvers.access_watch import AccessEndReason, AccessLost, AccessWatch, Gra
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.session_bus import ParticipantsChanged, SessionBus, SessionDeleted
 from tests.clock import SettableClock
-from tests.schema.test_queries import counted
+from tests.queries import counted
 from tests.transport.app import eventually
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +48,7 @@ class World:
         self.clock = SettableClock()
         self.bus = SessionBus()
         self.devices = FakeDevices()
+        self.store = store
         self.watch = AccessWatch(store, self.clock, self.bus, poll_seconds=0.01)
         self.user: User
         self.session: ChatSession
@@ -171,16 +172,14 @@ async def test_what_this_process_did_is_noticed_at_once(world: World) -> None:
     assert world.watch.open_grants == 0
 
 
-async def test_everything_is_checked_with_two_queries(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_everything_is_checked_with_two_queries(world: World) -> None:
     """However many streams are open; none without any."""
     with ExitStack() as stack:
-        with counted(monkeypatch) as queries:
+        async with counted(world.store) as queries:
             await world.watch.check()
         assert queries == []
         grants = [world.grant(stack) for _ in range(50)]
-        with counted(monkeypatch) as queries:
+        async with counted(world.store) as queries:
             await world.watch.check()
         assert len(queries) == 2
         assert not any(grant.lost for grant in grants)

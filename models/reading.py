@@ -1,0 +1,253 @@
+"""Rows of the hot path, read with statements that are made once.
+
+A query set of Tortoise's is built, turned into SQL and its rows into objects at every call; for a
+page of fifty messages that takes longer than the database and the network together. Here the SQL
+is written out behind its columns, and rows become the same objects with fewer steps.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, Final, TypeVar, cast, overload
+from uuid import UUID
+
+from tortoise import fields
+from tortoise.models import Model
+
+from models import sqlite
+from models.sqlite import Steps
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Model)
+
+_Convert = Callable[[Sequence[Any]], Sequence[Any]]
+_PARAMETER: Final = re.compile(r"\$(\d+)")
+# What both drivers give as Python has it.
+_NATIVE: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
+
+
+Query = tuple[str, list[Any]]
+"""A statement and its parameters, as the driver takes them."""
+
+
+async def fetch(model: type[Model], sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
+    """The rows of a statement on the connection that the model's queries use, with parameters $1,
+    $2, … for `values`, which may be UUIDs, numbers and texts."""
+    sql, given = _for_driver(sql, values, is_sqlite=_is_sqlite(model))
+    return (await model._meta.db.execute_query(sql, given))[1]
+
+
+async def select(model: type[M], tail: str, values: Sequence[Any] = ()) -> Table[M]:
+    """The rows of a table: `tail` is what comes behind `SELECT … FROM "table" t`; see `fetch`."""
+    return Table(model, await fetch(model, _select_sql(model, tail), values))
+
+
+async def select_among(
+    model: type[M], field: str, values: Iterable[UUID | str], *, order: str = "id"
+) -> Table[M]:
+    """The rows whose field is one of some ids, in the order of a list of columns. It is the same
+    statement for any number of ids."""
+    return await steps(
+        model, lambda is_sqlite: among_step(model, field, values, is_sqlite, order=order)
+    )
+
+
+async def steps(model: type[Model], begin: Callable[[bool], Steps[T]]) -> T:
+    """Carry out reads that depend on each other, on the connection that the model's queries use.
+    On SQLite they take one switch between threads, which costs more than such a read.
+
+    `begin(is_sqlite)` gives the steps. They run in another thread: they must only make statements.
+    """
+    connection = model._meta.db
+    work = begin(_is_sqlite(model))
+    if isinstance(connection, sqlite.Client) and connection.has_reader:
+        done: T = await connection.read_steps(work)
+        return done
+    try:
+        sql, values = next(work)
+        while True:
+            sql, values = work.send((await connection.execute_query(sql, values))[1])
+    except StopIteration as end:
+        return cast(T, end.value)
+
+
+def select_step(
+    model: type[M], tail: str, values: Sequence[Any], is_sqlite: bool
+) -> Generator[Query, Sequence[Any], Table[M]]:
+    """`select` as one of several `steps`."""
+    rows = yield _for_driver(_select_sql(model, tail), values, is_sqlite=is_sqlite)
+    return Table(model, rows)
+
+
+def among_step(
+    model: type[M],
+    field: str,
+    values: Iterable[UUID | str],
+    is_sqlite: bool,
+    *,
+    order: str = "id",
+) -> Generator[Query, Sequence[Any], Table[M]]:
+    """`select_among` as one of several `steps`."""
+    among = [str(value) for value in values]
+    if not among:
+        return Table(model, [])
+    column = model._meta.fields_db_projection[field]
+    chosen = "IN (SELECT value FROM json_each($1))" if is_sqlite else "= ANY($1::uuid[])"
+    tail = f'WHERE t."{column}" {chosen} ORDER BY {order}'
+    parameter = json.dumps(among) if is_sqlite else among
+    return (yield from select_step(model, tail, [parameter], is_sqlite))
+
+
+def _is_sqlite(model: type[Model]) -> bool:
+    return model._meta.db.capabilities.dialect == "sqlite"
+
+
+def _for_driver(sql: str, values: Sequence[Any], *, is_sqlite: bool) -> Query:
+    if not is_sqlite:
+        return sql, list(values)
+    return _numbered(sql), [str(value) if isinstance(value, UUID) else value for value in values]
+
+
+class Table(Sequence[M]):
+    """Rows of a table that become objects only where objects are asked for.
+
+    Whoever wants a field of all rows takes its column, which costs a fraction of making objects.
+    """
+
+    def __init__(self, model: type[M], rows: Sequence[Any]) -> None:
+        """`rows` hold the columns of `columns(model, …)`, as the driver gave them."""
+        self.model = model
+        self._rows = rows
+        self._raw: list[Sequence[Any]] | None = None
+        self._objects: list[M] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> M: ...
+    @overload
+    def __getitem__(self, place: slice) -> Table[M]: ...
+    def __getitem__(self, place: int | slice) -> M | Table[M]:
+        if isinstance(place, slice):
+            return Table(self.model, self._rows[place])
+        return self.objects()[place]
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self.objects())
+
+    def at(self, places: Iterable[int]) -> Table[M]:
+        """The rows at these places."""
+        return Table(self.model, [self._rows[place] for place in places])
+
+    def objects(self) -> list[M]:
+        if self._objects is None:
+            self._objects = hydrate(self.model, self._rows)
+        return self._objects
+
+    def raw(self, field: str) -> Sequence[Any]:
+        """A field's values as the driver gave them: an id is a text on SQLite."""
+        if self._raw is None:
+            self._raw = list(zip(*self._rows))  # noqa: B905 (slower)
+        return self._raw[_places(self.model)[field]] if self._raw else ()
+
+    def column(self, field: str) -> Sequence[Any]:
+        """A field's values, as the objects have them."""
+        values = self.raw(field)
+        convert = _converters(self.model)[_places(self.model)[field]]
+        return values if convert is None else convert(values)
+
+
+def columns(model: type[Model], alias: str) -> str:
+    """The columns that `hydrate` wants, in its order."""
+    return ", ".join(f'{alias}."{name}"' for name in model._meta.fields_db_projection.values())
+
+
+def hydrate(model: type[M], rows: Iterable[Any], *, begin: int = 0) -> list[M]:
+    """Objects from rows that hold, from column `begin` on, those of `columns(model, …)`.
+
+    They are as Tortoise makes them, saved and complete.
+    """
+    names = tuple(model._meta.fields_db_projection)
+    end = begin + len(names)
+    columns = list(zip(*(tuple(row)[begin:end] for row in rows)))  # noqa: B905 (slower)
+    if not columns:
+        return []
+    converted = [
+        column if convert is None else convert(column)
+        for convert, column in zip(_converters(model), columns, strict=True)
+    ]
+    custom = model._meta.db_pk_column not in model._meta.generated_db_fields
+    made = []
+    for values in zip(*converted):  # noqa: B905 (slower)
+        one = model.__new__(model)
+        state: dict[str, Any] = dict(zip(names, values))  # noqa: B905 (slower)
+        state["_partial"], state["_saved_in_db"] = False, True
+        state["_custom_generated_pk"], state["_await_when_save"] = custom, {}
+        one.__dict__ = state
+        made.append(one)
+    return made
+
+
+@lru_cache(maxsize=256)
+def _select_sql(model: type[Model], tail: str) -> str:
+    return f'SELECT {columns(model, "t")} FROM "{model._meta.db_table}" t {tail}'
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> str:
+    return _PARAMETER.sub(r"?\1", sql)
+
+
+@lru_cache(maxsize=64)
+def _places(model: type[Model]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(model._meta.fields_db_projection)}
+
+
+@lru_cache(maxsize=64)
+def _converters(model: type[Model]) -> tuple[_Convert | None, ...]:
+    return tuple(
+        _converter(model._meta.fields_map[name]) for name in model._meta.fields_db_projection
+    )
+
+
+def _converter(field: fields.Field[Any]) -> _Convert | None:
+    if type(field) in _NATIVE:
+        return None
+    enum = getattr(field, "enum_type", None)
+    if isinstance(field, fields.UUIDField):
+        return _each(lambda value: value if isinstance(value, UUID) else UUID(value))
+    if isinstance(field, fields.BooleanField):
+        return _each(bool)
+    if isinstance(field, fields.DatetimeField):
+        return _each(partial(_moment, field))
+    if enum is not None:
+        return _each(enum)
+    return lambda column: [field.to_python_value(value) for value in column]
+
+
+def _each(convert: Callable[[Any], Any]) -> _Convert:
+    """Converts a column in which many values come again: keys, states, moments."""
+
+    def convert_column(column: Sequence[Any]) -> list[Any]:
+        known: dict[Any, Any] = {None: None}
+        found = []
+        for value in column:
+            if value not in known:
+                known[value] = convert(value)
+            found.append(known[value])
+        return found
+
+    return convert_column
+
+
+def _moment(field: fields.Field[Any], value: Any) -> datetime | None:
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is UTC:
+            return moment
+    return cast("datetime | None", field.to_python_value(value))

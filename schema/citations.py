@@ -1,0 +1,67 @@
+"""Citations as GraphQL types."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import chain
+from uuid import UUID
+
+import strawberry
+
+from models.citation import Citation as CitationRow
+from models.reading import Table
+from resolvers.rows import citations as citation_rows
+from schema.columns import RowColumns
+from schema.context import Info
+from schema.knowledge import Document
+from transport.breadth import Grouped
+
+
+@strawberry.type(description="The source behind one [number] of a reply, as it was cited.")
+class Citation:
+    document_id: strawberry.Private[UUID | None]
+    number: int = strawberry.field(description="The n of [n] in the content.")
+    title: str = strawberry.field(description="The document's title when it was cited.")
+    quote: str = strawberry.field(
+        description="Verbatim text of the document at startOffset..endOffset, as it was cited."
+    )
+    start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
+    end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
+    score: float = strawberry.field(description="Relevance of the passage, 0 to 1.")
+
+    @strawberry.field(description="The document as it is now; null once it was deleted.")
+    async def document(self, info: Info) -> Document | None:
+        if self.document_id is None:
+            return None
+        row = await info.context.loaders.documents.load(self.document_id)
+        return None if row is None or row.deleted_at is not None else Document.from_row(row)
+
+    @classmethod
+    def from_row(cls, row: CitationRow) -> Citation:
+        return cls(
+            document_id=row.document_id,
+            number=row.number,
+            title=row.title,
+            quote=row.quote,
+            start_offset=row.start_offset,
+            end_offset=row.end_offset,
+            score=row.score,
+        )
+
+
+async def citations_of(
+    messages: Sequence[str | None], rows: Table[CitationRow] | None = None
+) -> Grouped:
+    """The citations of many messages, by their row ids (None has none), at once; `rows` are those
+    that were read already."""
+    if rows is None:
+        rows = await citation_rows([key for key in messages if key is not None])
+    places: defaultdict[str | None, list[int]] = defaultdict(list)
+    for place, key in enumerate(rows.raw("message_id")):
+        places[str(key)].append(place)
+    wanted = [places.get(key, []) for key in messages]
+    ordered = rows.at(chain(*wanted))
+    return Grouped(
+        [len(one) for one in wanted], RowColumns(Citation, ordered, Citation.from_row, {})
+    )

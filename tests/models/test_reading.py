@@ -1,0 +1,168 @@
+"""Rows read with prepared statements are the objects that Tortoise makes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from tortoise.models import Model
+
+from models.base import new_id
+from models.chat_message import ChatMessage, MessageRole, MessageStatus
+from models.chat_session import ChatSession
+from models.citation import Citation
+from models.history import read_messages
+from models.login import Login
+from models.participant import Participant, ParticipantRole
+from models.reading import Table, fetch, select, select_among
+from models.store import Store
+from models.user import User
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
+    store = Store(empty_database_url)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def _fill() -> tuple[User, ChatSession]:
+    user = await User.create(email="a@example.com", display_name="Änne", password_hash="x")
+    session = await ChatSession.create(owner_id=user.id, title="T", updated_at=NOW)
+    await Participant.create(
+        session_id=session.id,
+        user_id=user.id,
+        role=ParticipantRole.OWNER,
+        active_at=NOW,
+        tags=["a", "b"],
+    )
+    await Login.create(
+        user_id=user.id, last_used_at=NOW, expires_at=NOW + timedelta(days=1, microseconds=7)
+    )
+    parent = None
+    for number in range(6):
+        reply = number % 2 == 1
+        message = await ChatMessage.create(
+            id=new_id(),
+            session_id=session.id,
+            parent_id=parent,
+            role=MessageRole.ASSISTANT if reply else MessageRole.USER,
+            status=MessageStatus.COMPLETE,
+            content=f"text {number}",
+            author_id=None if reply else user.id,
+            search_filter={"types": ["faq"]} if number == 2 else None,
+            grounded=reply or None,
+            ended_at=NOW if reply else None,
+            active=number != 4,
+        )
+        parent = message.id
+        for place in range(2 if reply else 0):
+            await Citation.create(
+                message_id=message.id,
+                number=2 - place,
+                title="Returns",
+                quote="q",
+                start_offset=1,
+                end_offset=2,
+                score=0.5,
+            )
+    return user, session
+
+
+def _state(row: Model) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in type(row)._meta.fields_db_projection}
+
+
+@pytest.mark.parametrize("model", [User, ChatSession, Participant, Login, ChatMessage, Citation])
+async def test_rows_are_as_tortoise_makes_them(store: Store, model: type[Model]) -> None:
+    """Every column has the same value and type, and the object can be saved."""
+    await _fill()
+    ours = await select(model, "ORDER BY id")
+    theirs = await model.all().order_by("id")
+    assert [_state(row) for row in ours] == [_state(row) for row in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert [type(value) for value in _state(one).values()] == [
+            type(value) for value in _state(other).values()
+        ]
+        assert one == other
+        assert one._saved_in_db
+    await ours[0].save()
+    for name in model._meta.fields_db_projection:
+        assert list(ours.column(name)) == [getattr(row, name) for row in theirs]
+
+
+async def test_tables_are_sequences(store: Store) -> None:
+    """Slices, indexes and reordering keep rows and columns together."""
+    await _fill()
+    rows = await select(ChatMessage, "ORDER BY id")
+    contents = [row.content for row in rows]
+    assert len(rows) == 6
+    assert rows[1].content == "text 1"
+    assert list(rows[::-1].column("content")) == contents[::-1]
+    assert [row.content for row in rows.at([3, 0])] == ["text 3", "text 0"]
+    empty = rows[:0]
+    assert (len(empty), list(empty), list(empty.column("id"))) == (0, [], [])
+
+
+async def test_rows_are_found_by_many_ids(store: Store) -> None:
+    """Unknown ids and none at all are fine; the order is the one asked for."""
+    await _fill()
+    replies = await ChatMessage.filter(role=MessageRole.ASSISTANT).order_by("id")
+    found = await select_among(
+        Citation,
+        "message_id",
+        [uuid4(), *(reply.id for reply in replies)],
+        order="message_id, number",
+    )
+    assert [(row.message_id, row.number) for row in found] == [
+        (reply.id, number) for reply in replies for number in (1, 2)
+    ]
+    assert list(await select_among(Citation, "message_id", [])) == []
+
+
+async def test_a_page_comes_with_what_belongs_to_it(store: Store) -> None:
+    """Messages between two ids, their citations and authors, inside a transaction, too."""
+    user, session = await _fill()
+    ids: list[UUID] = [row.id for row in await ChatMessage.all().order_by("id")]
+
+    async def read(**options: Any) -> Any:
+        arguments = {"after": None, "before": None, "newest_first": False, "limit": 10, **options}
+        return await read_messages(session.id, **arguments)
+
+    page = await read(with_citations=True, with_authors=True)
+    assert [row.id for row in page.messages] == [*ids[:4], ids[5]], "one is not on the branch"
+    assert [row.message_id for row in page.citations] == [
+        key for key in (ids[1], ids[3], ids[5]) for _ in range(2)
+    ]
+    assert [row.id for row in page.authors] == [user.id]
+    plain = await read(after=ids[0], before=ids[3], newest_first=True, limit=1)
+    assert ([row.id for row in plain.messages], plain.citations, plain.authors) == (
+        [ids[2]],
+        None,
+        None,
+    )
+    empty = await read(after=ids[5], with_citations=True, with_authors=True)
+    assert [len(part) for part in (empty.messages, empty.citations, empty.authors)] == [0, 0, 0]
+    async with store.transaction():
+        await ChatMessage.filter(id=ids[3]).update(content="changed")
+        inside = await read(with_citations=True)
+        assert [row.content for row in inside.messages][3] == "changed"
+        assert isinstance(inside.citations, Table)
+
+
+async def test_null_and_foreign_values_are_given_as_they_are(store: Store) -> None:
+    """`fetch` takes ids, numbers and texts as parameters of either database."""
+    user, _ = await _fill()
+    rows = await fetch(
+        User, 'SELECT "email" FROM "user_account" WHERE "id" = $1 AND "email" = $2',
+        [user.id, "a@example.com"],
+    )  # fmt: skip
+    assert [tuple(row) for row in rows] == [("a@example.com",)]

@@ -1,0 +1,502 @@
+"""Lists of objects completed field by field instead of object by object.
+
+graphql-core visits every field of every object of a list by itself: a path, a resolve info and
+often a coroutine each, about ten microseconds a field. Most fields of a list's objects are plain
+attributes. Here each selected field is completed once for all objects of the list, as a column, and
+the objects of the next level are again one list ("breadth first").
+
+The result is that of graphql-core, byte by byte. What this module does not know (arguments,
+abstract types, field extensions, middleware) and every error goes the general way, which alone
+makes the messages and paths of errors: a list whose objects raise anything here is completed again
+from its beginning. Resolvers below lists must therefore only read.
+"""
+
+import asyncio
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLBoolean,
+    GraphQLField,
+    GraphQLFloat,
+    GraphQLID,
+    GraphQLInt,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
+    GraphQLString,
+    Undefined,
+    is_enum_type,
+    is_leaf_type,
+)
+from graphql.pyutils import Path
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types import Info
+from strawberry.types.base import StrawberryObjectDefinition
+from strawberry.types.field import StrawberryField
+
+Column = list[Any]
+"""A field's values for the objects of a list, in their order."""
+
+
+class Columns(ABC):
+    """A list of objects of one Strawberry type that need not exist: a resolver may return it in
+    place of the list, where whole columns are cheaper than objects."""
+
+    kind: type
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def column(self, name: str) -> "Sequence[Any] | Columns | None":
+        """An attribute of all objects, in their order; None if it takes the objects."""
+
+    @abstractmethod
+    def objects(self) -> list[Any]:
+        """The list itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """What a batch may give for a field that is a list: how many elements each object has, and the
+    elements of all of them, in order."""
+
+    counts: Sequence[int]
+    elements: Columns
+
+
+Objects = Sequence[Any] | Columns
+Values = Sequence[Any] | Columns | Grouped
+
+Batch = Callable[[Any, Any], Awaitable[Sequence[Any] | Grouped]]
+"""Resolves a field for many objects at once: `batch(objects, info)` gives a value for each. The
+objects come as a list or, where a resolver returned them so, as `Columns`."""
+
+_BATCH: Final = "transport.breadth.batch"
+_DEFINITION: Final = "strawberry-definition"
+# The type of the values that need no coercion, and what besides must be true of them.
+_PLAIN: Final[dict[Any, tuple[type, Callable[[Column], bool] | None]]] = {
+    GraphQLString: (str, None),
+    GraphQLID: (str, None),
+    GraphQLBoolean: (bool, None),
+    GraphQLInt: (int, lambda column: min(column) >= -(2**31) and max(column) < 2**31),
+    GraphQLFloat: (float, lambda column: all(map(math.isfinite, column))),
+}
+
+
+def batch(function: Batch) -> Mapping[Any, Any]:
+    """The `metadata` of a Strawberry field that can be resolved for many objects at once.
+
+    `function` must give what the field's own resolver gives. Its errors become those of that
+    resolver, since the list is then completed the general way.
+    """
+    return {_BATCH: function}
+
+
+def mentions(info: Info[Any, Any], name: str) -> bool:
+    """Whether a field of this name is selected anywhere below; it may be skipped by a directive,
+    or be of another type."""
+    raw = info._raw_info
+    seen: set[str] = set()
+    waiting: list[Any] = list(raw.field_nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FragmentSpreadNode):
+            if node.name.value not in seen:
+                seen.add(node.name.value)
+                waiting.append(raw.fragments[node.name.value])
+            continue
+        for below in node.selection_set.selections if node.selection_set else ():
+            if isinstance(below, FieldNode) and below.name.value == name:
+                return True
+            waiting.append(below)
+    return False
+
+
+class BreadthFirstExecution(StrawberryGraphQLCoreExecutionContext):
+    """Strawberry's execution of operations, with lists of objects breadth first."""
+
+    def complete_list_value(
+        self,
+        return_type: GraphQLList[Any],
+        field_details_list: Any,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        result: Any,
+        position_context: Any,
+    ) -> Any:
+        general = super().complete_list_value
+        arguments = (return_type, field_details_list, info, path, result, position_context)
+        middleware = self.middleware_manager
+        known = isinstance(result, list | Columns) and len(result)
+        if not known or (middleware and middleware.middlewares):
+            return general(*_with_list(arguments))
+        try:
+            field = _Objects(self, return_type.of_type, field_details_list, path)
+            if field.is_async:
+                return self._complete(field, result, lambda: general(*_with_list(arguments)))
+            return field.complete(result)
+        except Exception:
+            return general(*_with_list(arguments))
+
+    async def _complete(
+        self, field: "_Objects", items: list[Any], general: Callable[[], Any]
+    ) -> Any:
+        try:
+            return await field.complete_async(items)
+        except Exception:
+            completed = general()
+            return await completed if self.is_awaitable(completed) else completed
+
+
+def _with_list(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    *others, result, context = arguments
+    return (*others, result.objects() if isinstance(result, Columns) else result, context)
+
+
+class _General(Exception):
+    """This takes the general way."""
+
+
+class _Field:
+    """A selected field of all objects of a list."""
+
+    is_async = False
+
+    def column(self, objects: Objects) -> Column:
+        raise NotImplementedError
+
+    async def column_async(self, objects: Objects) -> Column:
+        return self.column(objects)
+
+
+class _TypeName(_Field):
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def column(self, objects: Objects) -> Column:
+        return [self._name] * len(objects)
+
+
+class _Attribute(_Field):
+    """A field without a resolver."""
+
+    def __init__(self, name: str, completion: "_Completion") -> None:
+        self._name = name
+        self._completion = completion
+        self.is_async = completion.is_async
+
+    def column(self, objects: Objects) -> Column:
+        return self._completion.complete(self._values(objects))
+
+    async def column_async(self, objects: Objects) -> Column:
+        return await self._completion.complete_async(self._values(objects))
+
+    def _values(self, objects: Objects) -> Values:
+        name = self._name
+        if isinstance(objects, Columns):
+            column = objects.column(name)
+            if column is not None:
+                return column
+            objects = objects.objects()
+        return [getattr(one, name) for one in objects]
+
+
+class _Resolved(_Field):
+    """A field with a resolver, which takes nothing but the object and the info."""
+
+    def __init__(
+        self, field: StrawberryField, info: Info[Any, Any], completion: "_Completion"
+    ) -> None:
+        resolver = field.base_resolver
+        assert resolver is not None
+        self._function = cast(Callable[..., Any], resolver.wrapped_func)
+        self._arguments = {resolver.info_parameter.name: info} if resolver.info_parameter else {}
+        self._info = info
+        self._completion = completion
+        self._batch: Batch | None = field.metadata.get(_BATCH)
+        self._awaited = field.is_async
+        self.is_async = field.is_async or completion.is_async
+
+    def column(self, objects: Objects) -> Column:
+        return self._completion.complete([self._function(one) for one in _as_list(objects)])
+
+    async def column_async(self, objects: Objects) -> Column:
+        values: Values
+        if self._batch is not None:
+            values = await self._batch(objects, self._info)
+        else:
+            values = [self._function(one, **self._arguments) for one in _as_list(objects)]
+            if self._awaited:
+                values = await _all(values)
+        return await self._completion.complete_async(values)
+
+
+async def _all(waiting: Iterable[Awaitable[Any]]) -> list[Any]:
+    """All results. An error is raised when everything has ended: what is cancelled half-way, such
+    as the batch of a DataLoader, would be missing on the general way."""
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def _as_list(objects: Objects) -> Sequence[Any]:
+    return objects.objects() if isinstance(objects, Columns) else objects
+
+
+class _Completion:
+    """What makes values of the response from a resolver's values."""
+
+    is_async = False
+
+    def complete(self, values: Values) -> Column:
+        raise NotImplementedError
+
+    async def complete_async(self, values: Values) -> Column:
+        return self.complete(values)
+
+
+class _Leaf(_Completion):
+    """Scalars and enums, by the coercion of their type."""
+
+    def __init__(self, kind: Any, nullable: bool) -> None:
+        self._kind = kind
+        self._nullable = nullable
+
+    def complete(self, values: Values) -> Column:
+        return [self._one(value) for value in cast(Column, values)]
+
+    def _one(self, value: Any) -> Any:
+        if value is None and self._nullable:
+            return None
+        if value is None or isinstance(value, Exception):
+            raise _General
+        coerced = self._kind.coerce_output_value(value)
+        if coerced is None or coerced is Undefined:
+            raise _General
+        return coerced
+
+
+class _Plain(_Leaf):
+    """Scalars whose values the response holds as they are, if they are of Python's own type."""
+
+    def complete(self, values: Values) -> Column:
+        plain, is_valid = _PLAIN[self._kind]
+        column = list(cast(Column, values))
+        if set(map(type, column)) == {plain} and (is_valid is None or is_valid(column)):
+            return column
+        return super().complete(column)
+
+
+class _Enum(_Leaf):
+    """Enums have few members, so each is coerced once."""
+
+    def complete(self, values: Values) -> Column:
+        names = {value: self._one(value) for value in set(cast(Column, values))}
+        return [names[value] for value in cast(Column, values)]
+
+
+class _Nested(_Completion):
+    """Objects, or null."""
+
+    def __init__(self, objects: "_Objects") -> None:
+        self._objects = objects
+        self.is_async = objects.is_async
+
+    def complete(self, values: Values) -> Column:
+        return self._objects.complete(values)
+
+    async def complete_async(self, values: Values) -> Column:
+        return await self._objects.complete_async(values)
+
+
+class _Lists(_Completion):
+    """Lists, or null: the elements of all of them are one list."""
+
+    def __init__(self, elements: _Completion, nullable: bool) -> None:
+        self._elements = elements
+        self._nullable = nullable
+        self.is_async = elements.is_async
+
+    def complete(self, values: Values) -> Column:
+        counts, joined = self._joined(values)
+        return _divided(counts, self._elements.complete(joined))
+
+    async def complete_async(self, values: Values) -> Column:
+        counts, joined = self._joined(values)
+        return _divided(counts, await self._elements.complete_async(joined))
+
+    def _joined(self, values: Values) -> tuple[Sequence[int | None], Values]:
+        """How long the lists are (None: null), and all their elements."""
+        if isinstance(values, Grouped):
+            return values.counts, values.elements
+        joined: Column = []
+        counts: list[int | None] = []
+        for value in cast(Column, values):
+            if isinstance(value, list):
+                counts.append(len(value))
+                joined += value
+            elif value is None and self._nullable:
+                counts.append(None)
+            else:
+                raise _General
+        return counts, joined
+
+
+def _divided(counts: Sequence[int | None], completed: Column) -> Column:
+    place = 0
+    divided: Column = []
+    for count in counts:
+        if count is None:
+            divided.append(None)
+        else:
+            divided.append(completed[place : place + count])
+            place += count
+    return divided
+
+
+class _Objects:
+    """The objects of one type at one place of the response."""
+
+    def __init__(
+        self,
+        executor: BreadthFirstExecution,
+        kind: GraphQLOutputType,
+        field_details_list: Any,
+        path: Path,
+    ) -> None:
+        """Raises _General if it takes the general way."""
+        self._nullable = not isinstance(kind, GraphQLNonNull)
+        if isinstance(kind, GraphQLNonNull):
+            kind = kind.of_type
+        definition = _definition(kind)
+        if not isinstance(kind, GraphQLObjectType) or definition is None:
+            raise _General
+        self._class = definition.origin
+        selected, deferred, *_ = executor.collect_subfields(kind, field_details_list)
+        if deferred:
+            raise _General
+        self._keys = tuple(selected)
+        self._fields = [_field(executor, kind, details, path) for details in selected.values()]
+        self._awaited = [field for field in self._fields if field.is_async]
+        self.is_async = bool(self._awaited)
+
+    def complete(self, values: Values) -> Column:
+        objects = self._checked(values)
+        return self._rows(values, [field.column(objects) for field in self._fields])
+
+    async def complete_async(self, values: Values) -> Column:
+        objects = self._checked(values)
+        if not len(objects):
+            return [] if isinstance(values, Columns) else [None for _ in cast(Column, values)]
+        if len(self._awaited) > 1:
+            found = await _all(field.column_async(objects) for field in self._awaited)
+        else:
+            found = [await field.column_async(objects) for field in self._awaited]
+        columns = dict(zip(self._awaited, found, strict=True))
+        return self._rows(
+            values,
+            [columns[field] if field.is_async else field.column(objects) for field in self._fields],
+        )
+
+    def _checked(self, values: Values) -> Objects:
+        """The values that are not null."""
+        kind = self._class
+        if isinstance(values, Columns):
+            if values.kind is not kind:
+                raise _General
+            return values
+        values = cast(Column, values)
+        for value in values:
+            if type(value) is not kind:
+                break
+        else:
+            return values
+        if not self._nullable or not all(one is None or type(one) is kind for one in values):
+            raise _General
+        return [one for one in values if one is not None]
+
+    def _rows(self, values: Values, columns: Sequence[Column]) -> Column:
+        keys = self._keys
+        # A batch that gives too few values, or too many, takes the general way.
+        if len(set(map(len, columns))) > 1:
+            raise _General
+        rows = [dict(zip(keys, row)) for row in zip(*columns)]  # noqa: B905 (strict is slower)
+        if isinstance(values, Columns) or len(rows) == len(cast(Column, values)):
+            return rows
+        given = iter(rows)
+        return [None if value is None else next(given) for value in cast(Column, values)]
+
+
+def _field(
+    executor: BreadthFirstExecution, parent: GraphQLObjectType, details: Any, path: Path
+) -> _Field:
+    name = details[0].node.name.value
+    if name == "__typename":
+        return _TypeName(parent.name)
+    definition = parent.fields[name]
+    field = definition.extensions.get(_DEFINITION)
+    if (
+        not isinstance(field, StrawberryField)
+        or definition.args
+        or field.extensions
+        or field.permission_classes
+    ):
+        raise _General
+    completion = _completion(executor, definition.type, details, path)
+    if field.base_resolver is None:
+        return _Attribute(field.python_name, completion)
+    resolver = field.base_resolver
+    if (
+        not resolver.self_parameter
+        or resolver.parent_parameter
+        or resolver.root_parameter
+        or (resolver.info_parameter and not field.is_async)
+    ):
+        raise _General
+    return _Resolved(field, _info(executor, field, definition, parent, details, path), completion)
+
+
+def _completion(
+    executor: BreadthFirstExecution, kind: GraphQLOutputType, details: Any, path: Path
+) -> _Completion:
+    nullable = not isinstance(kind, GraphQLNonNull)
+    inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
+    if inner in _PLAIN:
+        return _Plain(inner, nullable)
+    if is_enum_type(inner):
+        return _Enum(inner, nullable)
+    if is_leaf_type(inner):
+        return _Leaf(inner, nullable)
+    if isinstance(inner, GraphQLList):
+        return _Lists(_completion(executor, inner.of_type, details, path), nullable)
+    return _Nested(_Objects(executor, kind, details, path))
+
+
+def _info(
+    executor: BreadthFirstExecution,
+    field: StrawberryField,
+    definition: GraphQLField,
+    parent: GraphQLObjectType,
+    details: Any,
+    path: Path,
+) -> Info[Any, Any]:
+    """What resolvers get; its path is that of the list."""
+    nodes = [detail.node for detail in details]
+    raw = executor.build_resolve_info(definition, nodes, parent, path)
+    return Info(_raw_info=raw, _field=field)
+
+
+def _definition(kind: Any) -> StrawberryObjectDefinition | None:
+    found = getattr(kind, "extensions", {}).get(_DEFINITION)
+    return found if isinstance(found, StrawberryObjectDefinition) else None
