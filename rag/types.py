@@ -13,13 +13,21 @@ FloatMatrix = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A document as a loader returns it: `content` is the text that offsets refer to."""
+    """A document as a loader returns it: `content` is the text that offsets refer to.
+
+    `key` and `source` are what a record of a collection says of itself: its name there, and where
+    it comes from. `pages` has, for each page of a PDF or slide of a presentation, the offset in
+    `content` at which it begins, in ascending order; it is empty for documents without pages.
+    """
 
     title: str
     content: str
     type: str = "document"
     category: str = "general"
     language: str | None = None  # ISO 639-1, lower case
+    key: str | None = None
+    source: str | None = None
+    pages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

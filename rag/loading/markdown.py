@@ -92,7 +92,9 @@ def _language(fields: dict[str, object]) -> str | None:
         return None
     if value is False:  # YAML 1.1 reads an unquoted "no" (Norwegian) as false
         return "no"
-    code = str(value).strip().lower().replace("_", "-").split("-")[0]
+    # Only a text is looked at: aliases in YAML make small lists that are gigabytes as text.
+    text = value if isinstance(value, str) else ""
+    code = text.strip().lower().replace("_", "-").split("-")[0]
     if not re.fullmatch(r"[a-z]{2}", code):
         raise LoadingError('"language" in the front matter must be a two-letter code like "en".')
     return code
