@@ -116,9 +116,7 @@ def _first(record: dict[str, Any], names: tuple[str, ...]) -> str:
     return ""
 
 
-def _label(
-    record: dict[str, Any], names: tuple[str, ...], property: str, limit: int
-) -> str | None:
+def _label(record: dict[str, Any], names: tuple[str, ...], property: str, limit: int) -> str | None:
     label = _first(record, names)
     if len(label) > limit:
         raise LoadingError(f"the {property} is longer than {limit} characters.")

@@ -22,6 +22,7 @@ from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
+from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
@@ -60,6 +61,7 @@ class KnowledgeBase:
         clock: Clock,
         embedding: EmbeddingService,
         create_generator: Callable[[], Awaitable[Generator]],
+        parser: DocumentParser,
         index_path: Path,
         load_index: Callable[[Path, int], KnowledgeIndex],
         new_index: Callable[[], KnowledgeIndex],
@@ -70,6 +72,7 @@ class KnowledgeBase:
         self.store = store
         self.clock = clock
         self.embedding = embedding
+        self.parser = parser
         self.generator: Generator | None = None
         self._create_generator = create_generator
         self._index_path = index_path
@@ -200,7 +203,9 @@ class KnowledgeBase:
         return True
 
     async def close(self) -> None:
-        """Keep the index for the next start, and release the generator's connections."""
+        """Keep the index for the next start, end the processes that read files, and release the
+        generator's connections."""
+        await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
         if self.generator is not None:
