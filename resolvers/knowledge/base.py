@@ -24,6 +24,7 @@ from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
+from rag.plain import with_table_head
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.passages import (
@@ -248,6 +249,7 @@ class KnowledgeBase:
                 document.category = source.category
                 document.language = source.language
                 document.content = source.content
+                document.pages = list(source.pages) or None
                 document.content_hash = content_hash
                 document.status = DocumentStatus.READY
                 document.failure = None
@@ -365,7 +367,7 @@ def _entries(
             category=document.category,
             language=document.language,
             headings=piece.chunk.headings,
-            text=piece.text,
+            text=with_table_head(piece.table_head, piece.text),
         )
         for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
     ]
