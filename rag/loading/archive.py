@@ -20,8 +20,8 @@ _KNOWN: Final = (
     (b"GIF8", "a GIF image"),
     (b"{\\rtf", "an RTF file"),
 )
-# A document type comes before the first element, so within the first bytes.
-_PROLOGUE: Final = 65_536
+_BLOCK: Final = 1_000_000
+_OVERLAP: Final = 32
 _XML_SUFFIXES: Final = (".xml", ".rels", ".opf", ".ncx", ".xhtml", ".html", ".htm", ".svg", ".vml")
 
 
@@ -93,14 +93,29 @@ def _check_entries(archive: zipfile.ZipFile, limits: ParseLimits) -> None:
             raise LoadingError("the file is protected by a password; save it without one.")
 
 
+def damaged(kind: str, error: Exception) -> LoadingError:
+    """What to raise when a parser gave up, `kind` being "a Word document".
+
+    Raises:
+        MemoryError: it gave up because it got no more memory, which libxml2 calls a syntax error.
+    """
+    if "memory" in str(error).casefold():
+        raise MemoryError from error
+    return LoadingError(f"this is not {kind}, or it is damaged; save it anew.")
+
+
 def _check_markup(archive: zipfile.ZipFile, doctype: bool) -> None:
+    """Read every part of XML once: to its end, since comments may stand before a document type."""
     refused = re.compile(rb"<!ENTITY" if doctype else rb"<!DOCTYPE|<!ENTITY", re.IGNORECASE)
     for entry in archive.infolist():
         if not entry.filename.lower().endswith(_XML_SUFFIXES):
             continue
         with archive.open(entry) as part:
-            head = part.read(_PROLOGUE).replace(b"\0", b"")  # UTF-16 looks like this, too
-        if refused.search(head):
-            raise LoadingError(
-                "the file declares entities, which no document needs and attacks use; save it anew."
-            )
+            tail = b""
+            while block := part.read(_BLOCK):
+                if refused.search(tail + block.replace(b"\0", b"")):  # UTF-16 looks like this, too
+                    raise LoadingError(
+                        "the file declares entities, which no document needs and attacks use; "
+                        "save it anew."
+                    )
+                tail = block[-_OVERLAP:].replace(b"\0", b"")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from rag.errors import LoadingError
-from rag.loading.archive import open_archive, read_entry
+from rag.loading.archive import damaged, open_archive, read_entry
 from rag.loading.html import load_html
 from rag.loading.layout import language_code, one_line
 from rag.loading.limits import MAX_BYTES, ParseLimits
@@ -86,7 +86,7 @@ def _xml(data: bytes) -> Any:
     try:
         return etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise LoadingError("this is not an EPUB book, or it is damaged; save it anew.") from error
+        raise damaged("an EPUB book", error) from error
 
 
 def _all(root: Any, name: str) -> list[Any]:

@@ -92,8 +92,11 @@ def load_pdf(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
         raise LoadingError(
             f"the PDF has more than {limits.pages} pages; split it into smaller files."
         )
-    pages = _without_running_lines([_page_lines(document, number) for number in range(count)])
+    read = [_page_lines(document, number) for number in range(count)]
+    pages = _without_running_lines([lines or [] for lines in read])
     if not any(pages):
+        if None in read or not count:
+            raise LoadingError("the PDF is damaged: its pages cannot be read; save it anew.")
         raise LoadingError(
             "the PDF has no text; it may be scanned. Run text recognition (OCR) over it first."
         )
@@ -107,15 +110,15 @@ def load_pdf(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
     )
 
 
-def _page_lines(document: pypdfium2.PdfDocument, number: int) -> list[_Line]:
-    """The lines of a page; none if the page is damaged."""
+def _page_lines(document: pypdfium2.PdfDocument, number: int) -> list[_Line] | None:
+    """The lines of a page, None if the page is damaged."""
     import pypdfium2 as pdfium
     from pypdfium2 import raw
 
     try:
         page = document[number]
     except pdfium.PdfiumError:
-        return []
+        return None
     text_page = page.get_textpage()
     text = text_page.get_text_range()
     if len(text) > MAX_BYTES:

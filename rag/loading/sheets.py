@@ -10,7 +10,7 @@ from typing import Final
 from rag.errors import LoadingError
 from rag.loading.archive import open_archive
 from rag.loading.layout import Layout
-from rag.loading.limits import ParseLimits
+from rag.loading.limits import MAX_BYTES, ParseLimits
 from rag.loading.text_files import decode
 from rag.types import SourceDocument
 
@@ -83,6 +83,10 @@ def load_csv(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
             raise LoadingError("the file is damaged UTF-16 text; save it as UTF-8.") from error
     else:
         text = decode(data)
+    if len(text) > MAX_BYTES:
+        raise LoadingError(
+            "the text is longer than 5 million characters; split it into smaller files."
+        )
     head = next((line for line in text[:_SAMPLE].split("\n") if line.strip()), "")
     delimiter = max(",;\t|", key=head.count)
     layout = Layout()

@@ -7,7 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from rag.errors import LoadingError
-from rag.loading.archive import open_archive
+from rag.loading.archive import damaged, open_archive
 from rag.loading.layout import Layout, language_code, one_line
 from rag.loading.limits import ParseLimits
 from rag.types import SourceDocument
@@ -43,7 +43,7 @@ def load_pptx(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
         properties = presentation.core_properties
         title, language = one_line(properties.title or ""), properties.language or ""
     except (PythonPptxError, LxmlError, KeyError, ValueError, AttributeError) as error:
-        raise LoadingError("this is not a presentation, or it is damaged; save it anew.") from error
+        raise damaged("a presentation", error) from error
     if title.casefold() in ("powerpoint presentation", "untitled"):
         title = ""
     content = layout.text()

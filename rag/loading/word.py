@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from io import BytesIO
 from typing import Any, Final
 
-from rag.errors import LoadingError
-from rag.loading.archive import open_archive
+from rag.loading.archive import damaged, open_archive
 from rag.loading.layout import Layout, language_code, one_line
 from rag.loading.limits import ParseLimits
 from rag.loading.markdown import first_heading
@@ -48,9 +47,7 @@ def load_docx(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
         properties = document.core_properties
         title, language = one_line(properties.title or ""), properties.language or ""
     except (OpcError, LxmlError, KeyError, ValueError, AttributeError) as error:
-        raise LoadingError(
-            "this is not a Word document, or it is damaged; save it anew."
-        ) from error
+        raise damaged("a Word document", error) from error
     content = reader.layout.text()
     return SourceDocument(
         title=_real(title) or reader.title or first_heading(content) or stem,

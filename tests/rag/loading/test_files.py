@@ -42,7 +42,7 @@ def test_title_falls_back_to_heading_and_file_name(data: bytes, title: str) -> N
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.doc", b"%PDF", r"only files that end in \.md"),
+        ("a.doc", b"%PDF", r"only files that end in \.csv, \.docx"),
         ("a.md", b"a\0b", "NUL bytes"),
         ("a.md", b"a\xff", r"not UTF-8 text \(byte 2"),
         ("a.md", b"", "empty"),
