@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -14,6 +15,9 @@ from rag.loading.limits import MAX_BYTES, ParseLimits
 from rag.types import SourceDocument
 
 _CONTAINER: Final = "META-INF/container.xml"
+_EMPTY_ELEMENT = re.compile(r"<([A-Za-z][\w:-]*)([^<>]*)/>")
+_VOID_TAGS: Final = "area base br col embed hr img input link meta source track wbr"
+_VOID: Final = frozenset(_VOID_TAGS.split())
 _CHAPTERS: Final = frozenset({"application/xhtml+xml", "text/html"})
 
 
@@ -64,7 +68,13 @@ def _chapter(data: bytes | None, stem: str) -> str:
     encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = data.decode(encoding, "replace").replace("\0", "")
     # XML's way of writing an empty element; to HTML it would be an open one.
-    return load_html(_without_declaration(text), stem).content
+    return load_html(_EMPTY_ELEMENT.sub(_opened, _without_declaration(text)), stem).content
+
+
+def _opened(match: re.Match[str]) -> str:
+    """HTML knows no `<title/>`: all that follows would be the title."""
+    name = match.group(1)
+    return match.group() if name.lower() in _VOID else f"<{name}{match.group(2)}></{name}>"
 
 
 def _without_declaration(text: str) -> str:

@@ -37,13 +37,13 @@ def load_xlsx(data: bytes, stem: str, limits: ParseLimits) -> SourceDocument:
             if meta.visible != calamine.SheetVisibleEnum.Visible:
                 continue
             sheet = workbook.get_sheet_by_name(meta.name)
-            if sheet.total_width > _MAX_COLUMNS:
+            if sheet.end is None:  # nothing in it
+                continue
+            if sheet.end[1] >= _MAX_COLUMNS:
                 raise LoadingError(
                     f"the sheet {meta.name!r} has more than {_MAX_COLUMNS} columns; "
                     "delete those that are not needed."
                 )
-            if sheet.total_height == 0:
-                continue
             layout.heading(2, meta.name)
             layout.table([_shown(value) for value in row] for row in sheet.iter_rows())
     except (calamine.CalamineError, ValueError, KeyError) as error:
