@@ -67,7 +67,7 @@ async def test_passage_and_prefix_fit_the_model(embedder: Embedder, title: str) 
 
 async def test_rows_are_embedded_under_the_head_of_their_table() -> None:
     """Title, headings, head and rows are one text; the sentences name their columns."""
-    rows = "".join(f"| S{number} | {number} EUR |\n" for number in range(60))
+    rows = "".join(f"| S{number} | {number} EUR |\n" for number in range(400))
     document = load_file("a.md", f"# Prices\n\n| Size | Price |\n|---|---|\n{rows}".encode())
     embedding = EmbeddingService(FakeEmbedder)
     embedding.start()

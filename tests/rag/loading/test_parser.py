@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +156,14 @@ def test_documents_travel_unchanged_and_others_are_refused() -> None:
     """What comes back must have the form of a document: the other side is not trusted."""
     document = SourceDocument("T", "text", "a", "b", "de", "key", "https://x.example", (0, 2))
     assert document_from_json(document_to_json(document) | {"pages": [0, 2]}) == document
-    for wrong in (None, [], {}, {"title": 1}, document_to_json(document) | {"content": None}):
+    wrongs: tuple[Any, ...] = (
+        None,
+        [],
+        {},
+        {"title": 1},
+        document_to_json(document) | {"content": None},
+    )
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="not a document"):
             document_from_json(wrong)
     assert frame_length(MAX_FRAME.to_bytes(4, "big")) == MAX_FRAME

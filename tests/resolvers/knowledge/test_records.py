@@ -58,7 +58,8 @@ async def test_each_line_is_a_document_that_follows_its_record(
     assert await sync_folder(knowledge, folder) == FolderSync(3, 0, 0, 0)
     assert await titles() == {"a.jsonl#3": "Third", "a.jsonl#x": "X", "a.jsonl#y": "Y"}
     assert (knowledge.progress.documents, knowledge.progress.ready) == (3, 3)
-    sources = await Document.all().order_by("folder_path").values_list("source", flat=True)
+    rows = await Document.all().order_by("folder_path")
+    sources = [row.source for row in rows]
     assert sources == ["a.jsonl#3", "https://a.example/x", "a.jsonl#y"]
     assert await sync_folder(knowledge, folder) == FolderSync(0, 3, 0, 0)
     write_lines(
