@@ -20,6 +20,15 @@ _CLOSING = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.MULTILINE)
 _KEY_LINE = re.compile(r"[A-Za-z_][\w-]*[ \t]*:(?:\s|\Z)")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: merged again and again, a few lines of them take all memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise LoadingError("the front matter must not refer to other parts of itself (*name).")
+        return super().compose_node(parent, index)
+
+
 def load_markdown(text: str, stem: str) -> SourceDocument:
     """The title is that of the front matter, else the first heading, else the file's name.
 
@@ -56,7 +65,7 @@ def _split_front_matter(text: str) -> tuple[dict[str, object], str]:
         return {}, text  # the document merely starts with a horizontal rule
     source = text[start : closing.start()]
     try:
-        fields = yaml.safe_load(source)
+        fields = yaml.load(source, _PlainLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark is not None else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from models.chunk import Chunk
 from models.document import Document, DocumentStatus
 from rag.errors import LoadingError, RagError
-from rag.loading import SUFFIXES
+from rag.loading import SUFFIXES, ParseLimits
 from rag.types import SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
 from resolvers.knowledge.records import (
@@ -126,7 +126,7 @@ async def _sync_file(
 ) -> DocumentStatus | None:
     """The new status, or None if the file has not changed."""
     try:
-        data = await asyncio.to_thread(file.read_bytes)
+        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error)
         # Without a hash, so that the next synchronisation tries again.
@@ -165,7 +165,7 @@ async def _sync_records(
     searchable.
     """
     try:
-        data = await asyncio.to_thread(file.read_bytes)
+        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error)
         reason = f"{path} cannot be read: {error.strerror}."
@@ -239,6 +239,12 @@ async def _note_failure(
             status=document.status, failure=document.failure, content_hash=content_hash
         )
     return DocumentStatus.FAILED
+
+
+def _read(file: Path, limits: ParseLimits) -> bytes:
+    """The file, or enough of it for the parser to see that it is too large."""
+    with file.open("rb") as opened:
+        return opened.read(limits.file_mb * 1024 * 1024 + 1)
 
 
 def _owns(prefix: str, path: str) -> bool:
