@@ -61,6 +61,36 @@ class Settings(BaseSettings):
     kb_dir: Path = Field(
         Path("kb_docs"), description="Folder of documents that is indexed at start."
     )
+    parse_seconds: float = Field(
+        8.0,
+        gt=0,
+        le=600,
+        description="Seconds that reading one file may take; then it is listed as FAILED.",
+    )
+    parse_memory_mb: int = Field(
+        1024,
+        ge=256,
+        le=65_536,
+        description="Memory in MB that the process which reads a file may take; on Linux.",
+    )
+    max_upload_mb: int = Field(
+        20,
+        ge=1,
+        le=60,
+        description="Largest file in MB. Markdown, text and HTML: 5 at most.",
+    )
+    max_unpacked_mb: int = Field(
+        200,
+        ge=1,
+        le=4_096,
+        description="What a DOCX, PPTX, XLSX or EPUB file may unpack to, in MB.",
+    )
+    max_pages: int = Field(
+        2_000,
+        ge=1,
+        le=100_000,
+        description="Most pages of a PDF, and slides of a presentation.",
+    )
     embedding_model: str = Field(
         "all-MiniLM-L6-v2",
         description="Name or folder of a sentence-transformers model. "

@@ -17,6 +17,8 @@ from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
+from rag.loading import ParseLimits
+from rag.loading.parser import DocumentParser
 from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase, NotReady
@@ -62,6 +64,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         clock=parts.clock,
         embedding=embedding,
         create_generator=lambda: _create_generator(settings, parts),
+        parser=create_parser(settings),
         index_path=settings.data_dir / "index" / "chunks.faiss",
         load_index=load_index,
         new_index=new_index,
@@ -69,6 +72,19 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
             "top_k": settings.top_k,
             "prompt_token_budget": settings.context_tokens,
         },
+    )
+
+
+def create_parser(settings: Settings) -> DocumentParser:
+    """What reads files; its processes are started when the first file comes."""
+    return DocumentParser(
+        ParseLimits(
+            seconds=settings.parse_seconds,
+            memory_mb=settings.parse_memory_mb,
+            file_mb=settings.max_upload_mb,
+            unpacked_mb=settings.max_unpacked_mb,
+            pages=settings.max_pages,
+        )
     )
 
 

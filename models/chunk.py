@@ -14,6 +14,7 @@ from models.document import Document
 class Chunk(Model):
     """A passage of a document: `text == document.content[start:end]`.
 
+    `table_head` is the head of the table whose later rows the passage begins with, else null.
     `vector` is `dimension` little-endian float32; `sentence_spans` is a flat list of start and end
     offsets, `sentence_vectors` one float16 vector for each. `embedding_model` is the identity of
     the model that made them. The FAISS file is made from these rows and from nothing else.
@@ -29,6 +30,7 @@ class Chunk(Model):
     end: int = fields.IntField()
     headings: list[str] = fields.JSONField()
     text: str = fields.TextField()
+    table_head: str | None = fields.TextField(null=True)
     sentence_spans: list[int] = fields.JSONField()
     vector: bytes = fields.BinaryField()
     sentence_vectors: bytes = fields.BinaryField()

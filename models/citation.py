@@ -15,7 +15,7 @@ class Citation(Model):
     """The source behind `[number]` of a reply, as it was when it was cited.
 
     `quote` was the text of the document's `document_version` at start..end; it stays when the
-    document changes or goes.
+    document changes or goes. `page` is that of a PDF or slide on which it begins, counted from 1.
     """
 
     id: int = fields.BigIntField(primary_key=True)
@@ -32,6 +32,7 @@ class Citation(Model):
     quote: str = fields.TextField()
     start_offset: int = fields.IntField()
     end_offset: int = fields.IntField()
+    page: int | None = fields.IntField(null=True)
     score: float = fields.FloatField()
 
     class Meta:

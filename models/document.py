@@ -22,6 +22,7 @@ class Document(Row):
     """A document. Offsets of chunks and citations count code points of `content`.
 
     `folder_path` is the path below KB_DIR of a document that the folder owns; null for others.
+    `pages` has the offset at which each page of a PDF or slide begins; null for other documents.
     A deleted document keeps its row as a tombstone (`deleted_at`, `content` emptied), because the
     logs of old replies name it; it is found by no query of the API but that one.
     """
@@ -33,6 +34,7 @@ class Document(Row):
     source = fields.CharField(max_length=1000, null=True)
     folder_path = fields.CharField(max_length=1000, null=True, unique=True)
     content: str = fields.TextField()
+    pages: list[int] | None = fields.JSONField(null=True)
     content_hash = fields.CharField(max_length=64)
     status = fields.CharEnumField(DocumentStatus, max_length=10, default=DocumentStatus.PENDING)
     failure = fields.CharField(max_length=500, null=True)

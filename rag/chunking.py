@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 from typing import Final
 
-from rag.blocks import Block, parse_blocks
+from rag.blocks import Block, is_delimiter_row, parse_blocks
 from rag.sentences import split_sentences, strip_span
 from rag.types import Chunk, Span
 
@@ -18,7 +18,17 @@ _MAX_CAPTION_LENGTH: Final = 80
 # A chunk holds at most this many characters per token, whatever the tokenizer says: some count a
 # "word" of a million letters as one unknown token.
 _MAX_CHARACTERS_PER_TOKEN: Final = 8
+# The head of a table that goes on in the next chunk may take this share of that chunk's tokens.
+_MAX_HEAD_SHARE: Final = 0.33
 _WORD = re.compile(r"[^\W_]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """Where the head of a table stands, or as much of it as is carried along."""
+
+    span: Span
+    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,8 @@ class _Unit:
 
     `start..end` is what a chunk covers (with the bullet), `body` is where its sentence starts, None
     for layout without text. `opens` says that a block starts here, `binds` that the next unit
-    belongs to it ("You need:" before a list, a table's head before its first row).
+    belongs to it ("You need:" before a list, a table's head before its first row). `head` is the
+    head of the table that a row belongs to.
     """
 
     start: int
@@ -36,6 +47,12 @@ class _Unit:
     opens: bool
     binds: bool
     tokens: int
+    head: _Head | None = None
+
+    @property
+    def head_tokens(self) -> int:
+        """What a chunk that begins here needs for the table's head."""
+        return self.head.tokens if self.head is not None else 0
 
 
 def chunk(content: str, *, count_tokens: Callable[[str], int], max_tokens: int) -> list[Chunk]:
@@ -47,7 +64,8 @@ def chunk(content: str, *, count_tokens: Callable[[str], int], max_tokens: int) 
     into chunks of similar size, at the borders of blocks if possible, else of sentences. Only
     a sentence that alone is too long is cut between words, or within a word if it must be. Every
     letter and digit outside heading lines is in exactly one chunk; layout without letters may be
-    in none. A text of headings alone is cut as if they were paragraphs. Takes linear time.
+    in none. A text of headings alone is cut as if they were paragraphs. A chunk that begins in the
+    middle of a table knows where its head stands, and leaves room for it. Takes linear time.
     """
     measure = _Measure(count_tokens, max_tokens)
     blocks = list(parse_blocks(content))
@@ -63,7 +81,16 @@ def _chunks(content: str, blocks: list[Block], measure: _Measure) -> list[Chunk]
         for group in _pack(content, units, measure):
             start, end = group[0].start, group[-1].end
             if _WORD.search(content, start, end):
-                chunks.append(Chunk(start, end, section.headings, _sentences(group)))
+                head = group[0].head
+                chunks.append(
+                    Chunk(
+                        start,
+                        end,
+                        section.headings,
+                        _sentences(group),
+                        head.span if head is not None else None,
+                    )
+                )
     return chunks
 
 
@@ -85,8 +112,9 @@ class _Measure:
     def tokens(self, text: str) -> int:
         return max(0, self._count(text) - self._special)
 
-    def fits(self, text: str) -> bool:
-        return len(text) <= self.max_characters and self.tokens(text) <= self.limit
+    def fits(self, text: str, *, beside: int = 0) -> bool:
+        """Whether the text makes a chunk, with so many tokens of other text before it."""
+        return len(text) <= self.max_characters and self.tokens(text) + beside <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +195,19 @@ def _joined(first: _Section, second: _Section, measure: _Measure) -> _Section | 
 
 
 def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_Unit]:
+    head: _Head | None = None
     for block, following in pairwise([*section, None]):
         assert block is not None
+        is_head = (
+            block.kind == "row"
+            and following is not None
+            and following.kind == "mark"
+            and is_delimiter_row(content[following.start : following.end])
+        )
+        if is_head:
+            head = _head(content, block, measure)
+        elif block.kind not in ("row", "mark"):
+            head = None
         is_layout = block.kind in ("mark", "heading")
         if is_layout:
             spans = [(block.start, block.end)]
@@ -199,9 +238,19 @@ def _units(content: str, section: list[Block], measure: _Measure) -> Iterator[_U
                     opens=first and block.kind not in ("mark", "code"),
                     binds=binds and last,
                     tokens=0,
+                    head=head if block.kind == "row" and not is_head else None,
                 ),
                 measure,
             )
+
+
+def _head(content: str, block: Block, measure: _Measure) -> _Head | None:
+    """A table's head, cut if it is so long that it would leave little room for rows."""
+    limit = int(measure.limit * _MAX_HEAD_SHARE)
+    if limit < 1:
+        return None
+    end, tokens = _fitting_end(content, block.start, block.end, measure, limit=limit)
+    return _Head(Span(block.start, end), tokens) if tokens <= limit else None
 
 
 def _is_caption(content: str, block: Block) -> bool:
@@ -218,28 +267,33 @@ def _cut(content: str, unit: _Unit, measure: _Measure) -> Iterator[_Unit]:
     """The unit itself with its count, or pieces of it that fit."""
     start, opens = unit.start, unit.opens
     while True:
-        end, tokens = _fitting_end(content, start, unit.end, measure)
+        end, tokens = _fitting_end(
+            content, start, unit.end, measure, limit=measure.limit - unit.head_tokens
+        )
         whole = end == unit.end
         body = unit.body
         if body is not None:
             body = max(body, start) if body < end else None
-        yield _Unit(start, end, body, opens, unit.binds and whole, tokens)
+        yield _Unit(start, end, body, opens, unit.binds and whole, tokens, unit.head)
         if whole:
             return
         start, opens = strip_span(content, end, unit.end)[0], False
 
 
-def _fitting_end(content: str, start: int, end: int, measure: _Measure) -> tuple[int, int]:
-    """How far a piece from `start` may go, and its tokens: at least one character."""
+def _fitting_end(
+    content: str, start: int, end: int, measure: _Measure, *, limit: int
+) -> tuple[int, int]:
+    """How far a piece of at most `limit` tokens from `start` may go, and its tokens: at least one
+    character."""
     piece_end = min(end, start + measure.max_characters)
     if piece_end < end:
         piece_end = _word_border(content, start, piece_end)
     while True:
         tokens = measure.tokens(content[start:piece_end])
-        if tokens <= measure.limit or piece_end - start <= 1:
+        if tokens <= limit or piece_end - start <= 1:
             return piece_end, tokens
         # Aim a little lower than the limit: each further round costs another count.
-        length = int((piece_end - start) * measure.limit / tokens * 0.95)
+        length = int((piece_end - start) * limit / tokens * 0.95)
         length = max(1, min(length, piece_end - start - 1))
         piece_end = _word_border(content, start, start + length)
 
@@ -274,6 +328,8 @@ def _pack(content: str, units: list[_Unit], measure: _Measure) -> Iterator[list[
         if full or enough:
             groups.append(group)
             group, tokens = [], 0
+        if not group:
+            tokens = unit.head_tokens
         group.append(unit)
         tokens += unit.tokens
     if group:
@@ -288,8 +344,10 @@ def _merge_tail(content: str, groups: list[list[_Unit]], measure: _Measure) -> l
         joined = groups[-2] + groups[-1]
         if (
             sum(unit.tokens for unit in groups[-1]) * 4 < measure.limit
-            and sum(unit.tokens for unit in joined) <= measure.limit
-            and measure.fits(content[joined[0].start : joined[-1].end])
+            and sum(unit.tokens for unit in joined) + joined[0].head_tokens <= measure.limit
+            and measure.fits(
+                content[joined[0].start : joined[-1].end], beside=joined[0].head_tokens
+            )
         ):
             return [*groups[:-2], joined]
     return groups
@@ -301,7 +359,7 @@ def _within_limit(content: str, group: list[_Unit], measure: _Measure) -> Iterat
     while pending:
         group = pending.pop()
         text = content[group[0].start : group[-1].end]
-        if len(group) == 1 or measure.fits(text):
+        if len(group) == 1 or measure.fits(text, beside=group[0].head_tokens):
             yield group
         else:
             middle = len(group) // 2

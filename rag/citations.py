@@ -214,12 +214,15 @@ def _cited(number: int, claims: Sequence[str], retrieval: Retrieval) -> CitedPas
         start=span.start,
         end=span.end,
         score=hit.score,
+        page=passage.page_at(span.start),
     )
 
 
 def _supporting(passage: Passage, claims: Sequence[str], language: str) -> Span:
     """The run of sentences that supports the claims: the best run of each, joined if near."""
-    readable = plain_sentences(passage.text, passage.start, passage.sentences)
+    readable = plain_sentences(
+        passage.text, passage.start, passage.sentences, table_head=passage.table_head
+    )
     terms = [Counter(stems(sentence, language)) for sentence in readable]
     sections = section_numbers(passage.text, passage.start, passage.sentences)
     runs = [_best_run(terms, sections, Counter(stems(claim, language))) for claim in claims]

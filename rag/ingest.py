@@ -9,7 +9,7 @@ from typing import Final
 from rag.chunking import chunk
 from rag.embedding.base import Embedder
 from rag.embedding.service import EmbeddingService, Progress
-from rag.plain import plain, plain_sentences
+from rag.plain import plain, plain_sentences, with_table_head
 from rag.types import Chunk, FloatMatrix, SourceDocument
 
 # Passages of a few paragraphs. On the golden questions (development half) 200 found more than 90 or
@@ -24,12 +24,14 @@ _MAX_SENTENCE_TITLE: Final = 100
 class PreparedChunk:
     """A chunk with its text and vectors.
 
-    `text == document.content[chunk.start:chunk.end]`. `vector` has shape (dimension,);
+    `text == document.content[chunk.start:chunk.end]`. `table_head` is the text of
+    `chunk.table_head`, else empty. `vector` has shape (dimension,);
     `sentence_vectors` has shape (len(chunk.sentences), dimension).
     """
 
     chunk: Chunk
     text: str
+    table_head: str
     vector: FloatMatrix = field(repr=False, compare=False)
     sentence_vectors: FloatMatrix = field(repr=False, compare=False)
 
@@ -59,6 +61,7 @@ async def prepare(
             PreparedChunk(
                 chunk=piece,
                 text=document.content[piece.start : piece.end],
+                table_head=_table_head(document, piece),
                 vector=vectors[number],
                 sentence_vectors=vectors[row:end],
             )
@@ -71,6 +74,11 @@ def passage_text(title: str, headings: tuple[str, ...], text: str) -> str:
     """What the model sees of a passage: "title > heading > heading" and the text below."""
     path = [title, *(heading for heading in headings if heading != title)]
     return " > ".join(plain(part) for part in path) + "\n" + text
+
+
+def _table_head(document: SourceDocument, piece: Chunk) -> str:
+    span = piece.table_head
+    return document.content[span.start : span.end] if span is not None else ""
 
 
 def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
@@ -89,9 +97,12 @@ def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], lis
         if piece.headings not in prefixes:
             prefixes[piece.headings] = _prefix(document.title, piece.headings, embedder)
         text = document.content[piece.start : piece.end]
-        passages.append(prefixes[piece.headings] + text)
+        head = _table_head(document, piece)
+        passages.append(prefixes[piece.headings] + with_table_head(head, text))
         for span, readable in zip(
-            piece.sentences, plain_sentences(text, piece.start, piece.sentences), strict=True
+            piece.sentences,
+            plain_sentences(text, piece.start, piece.sentences, table_head=head),
+            strict=True,
         ):
             sentence = readable or document.content[span.start : span.end]
             sentences.append(f"{title}: {sentence}")

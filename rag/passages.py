@@ -9,7 +9,8 @@ import numpy as np
 
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk
-from rag.types import Passage, SourceDocument
+from rag.plain import with_table_head
+from rag.types import Passage, SourceDocument, pages_of
 
 
 class PassageStore(Protocol):
@@ -38,6 +39,7 @@ class MemoryPassages:
         """Store a prepared document and enter it into the index."""
         entries = []
         for piece in prepared:
+            page, page_breaks = pages_of(document.pages, piece.chunk.start, piece.chunk.end)
             passage = Passage(
                 chunk_id=len(self.by_id) + 1,
                 document_id=document_id,
@@ -52,6 +54,9 @@ class MemoryPassages:
                 end=piece.chunk.end,
                 sentences=piece.chunk.sentences,
                 sentence_vectors=piece.sentence_vectors,
+                table_head=piece.table_head,
+                page=page,
+                page_breaks=page_breaks,
             )
             self.by_id[passage.chunk_id] = passage
             entries.append(index_entry(passage))
@@ -69,5 +74,5 @@ def index_entry(passage: Passage) -> IndexEntry:
         category=passage.category,
         language=passage.language,
         headings=passage.headings,
-        text=passage.text,
+        text=with_table_head(passage.table_head, passage.text),
     )

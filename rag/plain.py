@@ -34,12 +34,18 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def plain_sentences(text: str, start: int, sentences: Sequence[Span]) -> list[str]:
-    """The readable form of each sentence of a passage whose `text` starts at offset `start`.
+def plain_sentences(
+    text: str, start: int, sentences: Sequence[Span], *, table_head: str = ""
+) -> list[str]:
+    """The readable form of each sentence of a passage whose `text` starts at offset `start`, in the
+    middle of the table with the head `table_head` if there is one.
 
     Empty for what says nothing by itself: the head of a table.
     """
-    return [_plain_sentence(text, span.start - start, span.end - start) for span in sentences]
+    return [
+        _plain_sentence(text, span.start - start, span.end - start, table_head)
+        for span in sentences
+    ]
 
 
 def section_numbers(text: str, start: int, sentences: Sequence[Span]) -> list[int]:
@@ -54,16 +60,26 @@ def section_numbers(text: str, start: int, sentences: Sequence[Span]) -> list[in
     return numbers
 
 
-def _plain_sentence(text: str, start: int, end: int) -> str:
+def with_table_head(table_head: str, text: str) -> str:
+    """The text as models and searches see it: under the head of the table it begins in, if any."""
+    return f"{table_head}\n{text}" if table_head else text
+
+
+def _plain_sentence(text: str, start: int, end: int, table_head: str) -> str:
     sentence = text[start:end]
     if "|" not in sentence or "\n" in sentence:
         return plain(sentence)
     if is_table_head(text, end):
         return ""
+    cells = _cells(sentence)
     head = _head_of(text, start)
+    if head is None and table_head and _is_first_table(text, start):
+        carried = _cells(table_head)
+        # A row that was too long for a passage begins with any of its columns.
+        head = carried if len(carried) == len(cells) else None
     if head is None and not sentence.startswith("|"):
         return plain(sentence)
-    return _row(_cells(sentence), head or [])
+    return _row(cells, head or [])
 
 
 def is_table_head(text: str, end: int) -> bool:
@@ -84,6 +100,11 @@ def _head_of(text: str, start: int) -> list[str] | None:
         if index > 0 and "|" in lines[index - 1] and is_delimiter_row(lines[index]):
             return _cells(lines[index - 1])
     return None
+
+
+def _is_first_table(text: str, start: int) -> bool:
+    """Whether all lines before the row at `start` are rows, too."""
+    return all("|" in line for line in text[:start].split("\n")[:-1])
 
 
 def _cells(row: str) -> list[str]:

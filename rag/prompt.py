@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rag.generation.base import Prompt, PromptMessage
+from rag.plain import with_table_head
 from rag.types import Hit, Retrieval, Turn
 
 TOKEN_BUDGET: Final = 3000
@@ -98,7 +99,9 @@ def _source(number: int, hit: Hit) -> str:
         "section": path,
     }
     shown = " ".join(f'{name}="{_attribute(value)}"' for name, value in attributes.items() if value)
-    return f"<source {shown}>\n{_fenced(passage.text)}\n</source>"
+    return (
+        f"<source {shown}>\n{_fenced(with_table_head(passage.table_head, passage.text))}\n</source>"
+    )
 
 
 def _attribute(value: str) -> str:

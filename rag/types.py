@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -13,13 +15,21 @@ FloatMatrix = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class SourceDocument:
-    """A document as a loader returns it: `content` is the text that offsets refer to."""
+    """A document as a loader returns it: `content` is the text that offsets refer to.
+
+    `key` and `source` are what a record of a collection says of itself: its name there, and where
+    it comes from. `pages` has, for each page of a PDF or slide of a presentation, the offset in
+    `content` at which it begins, in ascending order; it is empty for documents without pages.
+    """
 
     title: str
     content: str
     type: str = "document"
     category: str = "general"
     language: str | None = None  # ISO 639-1, lower case
+    key: str | None = None
+    source: str | None = None
+    pages: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +45,15 @@ class Chunk:
     """A passage of a document, cut at headings, paragraphs and sentences.
 
     `headings` is the path of headings it stands under, outermost first. `sentences` are spans in
-    the whole document, in order, each within start..end.
+    the whole document, in order, each within start..end. `table_head` is where the head of a table
+    stands that this chunk begins in the middle of: its rows say little without it.
     """
 
     start: int
     end: int
     headings: tuple[str, ...]
     sentences: tuple[Span, ...]
+    table_head: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +61,10 @@ class Passage:
     """A stored chunk with what is needed to rank, show and cite it.
 
     `text == document.content[start:end]`. `sentence_vectors` has shape (len(sentences), dimension),
-    float32, rows of unit length.
+    float32, rows of unit length. `table_head` is the head of the table whose later rows the text
+    begins with, else empty. `page` is that of a PDF, or the slide, on which the text begins,
+    counted from 1; `page_breaks` are the offsets in the document at which further pages begin
+    within the text.
     """
 
     chunk_id: int
@@ -65,6 +80,22 @@ class Passage:
     end: int
     sentences: tuple[Span, ...]
     sentence_vectors: FloatMatrix = field(repr=False, compare=False)
+    table_head: str = ""
+    page: int | None = None
+    page_breaks: tuple[int, ...] = ()
+
+    def page_at(self, offset: int) -> int | None:
+        """The page that the document's character at `offset` stands on; start <= offset < end."""
+        return None if self.page is None else self.page + bisect_right(self.page_breaks, offset)
+
+
+def pages_of(pages: Sequence[int], start: int, end: int) -> tuple[int | None, tuple[int, ...]]:
+    """`Passage.page` and `Passage.page_breaks` of `content[start:end]`, from the offsets at which
+    the document's pages begin; (None, ()) if it has none."""
+    if not pages:
+        return None, ()
+    first = bisect_right(pages, start)
+    return max(1, first), tuple(pages[max(1, first) : bisect_left(pages, end)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +161,8 @@ class Retrieval:
 class CitedPassage:
     """The source behind one `[number]` of an answer.
 
-    `quote == document.content[start:end]`, one or more whole sentences of the hit.
+    `quote == document.content[start:end]`, one or more whole sentences of the hit. `page` is the
+    page on which it begins, counted from 1, in documents that have pages.
     """
 
     number: int
@@ -140,3 +172,4 @@ class CitedPassage:
     start: int
     end: int
     score: float
+    page: int | None = None

@@ -28,6 +28,10 @@ class Citation:
     )
     start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
     end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
+    page: int | None = strawberry.field(
+        description="The page of the PDF, or the slide, that the quote begins on, counted from 1. "
+        "Null for documents without pages."
+    )
     score: float = strawberry.field(description="Relevance of the passage, 0 to 1.")
 
     @strawberry.field(description="The document as it is now; null once it was deleted.")
@@ -46,6 +50,7 @@ class Citation:
             quote=row.quote,
             start_offset=row.start_offset,
             end_offset=row.end_offset,
+            page=row.page,
             score=row.score,
         )
 

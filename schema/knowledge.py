@@ -133,6 +133,10 @@ class SearchHit:
     )
     start_offset: int = strawberry.field(description="Its begin, in Unicode code points.")
     end_offset: int = strawberry.field(description="Its end, in Unicode code points.")
+    page: int | None = strawberry.field(
+        description="The page of the PDF, or the slide, that it begins on, counted from 1. "
+        "Null for documents without pages."
+    )
     score: float = strawberry.field(description="Relevance from 0 to 1, comparable across queries.")
 
     @strawberry.field(description="The document that it was found in.")
@@ -149,6 +153,7 @@ class SearchHit:
             headings=list(hit.passage.headings),
             start_offset=hit.passage.start,
             end_offset=hit.passage.end,
+            page=hit.passage.page,
             score=hit.score,
         )
 

@@ -38,6 +38,10 @@ class PublicCitation:
     end_offset: int = strawberry.field(
         description="Where the quote ends in the document, in Unicode code points."
     )
+    page: int | None = strawberry.field(
+        description="The page of the PDF, or the slide, that the quote begins on, counted from 1. "
+        "Null for documents without pages."
+    )
 
     @classmethod
     def from_row(cls, row: CitationRow) -> PublicCitation:
@@ -47,6 +51,7 @@ class PublicCitation:
             quote=row.quote,
             start_offset=row.start_offset,
             end_offset=row.end_offset,
+            page=row.page,
         )
 
 

@@ -124,5 +124,6 @@ def _hit(hit: StoredHit) -> SearchHit:
         headings=list(hit.headings),
         start_offset=hit.start,
         end_offset=hit.end,
+        page=hit.page,
         score=hit.score,
     )

@@ -202,7 +202,9 @@ def _scored(retrieval: Retrieval) -> list[_Sentence]:
 def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
     """The hit's sentences nearest to the question; those that say nothing alone are left out."""
     passage = hit.passage
-    readable = _readable(passage.text, passage.start, passage.sentences, _language(hit))
+    readable = _readable(
+        passage.text, passage.start, passage.sentences, passage.table_head, _language(hit)
+    )
     cosines: list[float] = (
         (passage.sentence_vectors @ retrieval.focus_vector).tolist()
         if len(passage.sentence_vectors) == len(passage.sentences)
@@ -217,9 +219,9 @@ def _candidates(place: int, hit: Hit, retrieval: Retrieval) -> list[_Candidate]:
 # Passages that answer one question answer others, too.
 @lru_cache(maxsize=1024)
 def _readable(
-    text: str, start: int, sentences: tuple[Span, ...], language: str
+    text: str, start: int, sentences: tuple[Span, ...], table_head: str, language: str
 ) -> tuple[_Readable, ...]:
-    plain = plain_sentences(text, start, sentences)
+    plain = plain_sentences(text, start, sentences, table_head=table_head)
     sections = section_numbers(text, start, sentences)
     return tuple(
         _Readable(place, section, sentence, frozenset(stems(sentence, language)))

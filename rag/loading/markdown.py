@@ -20,6 +20,15 @@ _CLOSING = re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.MULTILINE)
 _KEY_LINE = re.compile(r"[A-Za-z_][\w-]*[ \t]*:(?:\s|\Z)")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: merged again and again, a few lines of them take all memory."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise LoadingError("the front matter must not refer to other parts of itself (*name).")
+        return super().compose_node(parent, index)
+
+
 def load_markdown(text: str, stem: str) -> SourceDocument:
     """The title is that of the front matter, else the first heading, else the file's name.
 
@@ -56,7 +65,7 @@ def _split_front_matter(text: str) -> tuple[dict[str, object], str]:
         return {}, text  # the document merely starts with a horizontal rule
     source = text[start : closing.start()]
     try:
-        fields = yaml.safe_load(source)
+        fields = yaml.load(source, _PlainLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark is not None else ""
@@ -92,7 +101,9 @@ def _language(fields: dict[str, object]) -> str | None:
         return None
     if value is False:  # YAML 1.1 reads an unquoted "no" (Norwegian) as false
         return "no"
-    code = str(value).strip().lower().replace("_", "-").split("-")[0]
+    # Only a text is looked at: aliases in YAML make small lists that are gigabytes as text.
+    text = value if isinstance(value, str) else ""
+    code = text.strip().lower().replace("_", "-").split("-")[0]
     if not re.fullmatch(r"[a-z]{2}", code):
         raise LoadingError('"language" in the front matter must be a two-letter code like "en".')
     return code

@@ -22,7 +22,9 @@ from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
+from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
+from rag.plain import with_table_head
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.passages import (
@@ -60,6 +62,7 @@ class KnowledgeBase:
         clock: Clock,
         embedding: EmbeddingService,
         create_generator: Callable[[], Awaitable[Generator]],
+        parser: DocumentParser,
         index_path: Path,
         load_index: Callable[[Path, int], KnowledgeIndex],
         new_index: Callable[[], KnowledgeIndex],
@@ -70,6 +73,7 @@ class KnowledgeBase:
         self.store = store
         self.clock = clock
         self.embedding = embedding
+        self.parser = parser
         self.generator: Generator | None = None
         self._create_generator = create_generator
         self._index_path = index_path
@@ -200,7 +204,9 @@ class KnowledgeBase:
         return True
 
     async def close(self) -> None:
-        """Keep the index for the next start, and release the generator's connections."""
+        """Keep the index for the next start, end the processes that read files, and release the
+        generator's connections."""
+        await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
         if self.generator is not None:
@@ -243,6 +249,7 @@ class KnowledgeBase:
                 document.category = source.category
                 document.language = source.language
                 document.content = source.content
+                document.pages = list(source.pages) or None
                 document.content_hash = content_hash
                 document.status = DocumentStatus.READY
                 document.failure = None
@@ -360,7 +367,7 @@ def _entries(
             category=document.category,
             language=document.language,
             headings=piece.chunk.headings,
-            text=piece.text,
+            text=with_table_head(piece.table_head, piece.text),
         )
         for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,21 @@ from pathlib import Path
 from models.chunk import Chunk
 from models.document import Document, DocumentStatus
 from rag.errors import LoadingError, RagError
-from rag.loading import load_file
+from rag.loading import SUFFIXES, ParseLimits
 from rag.types import SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
+from resolvers.knowledge.records import (
+    file_of,
+    is_record_file,
+    parse_mapping,
+    read_mapping,
+    record_hash,
+    record_path,
+)
 
 log = logging.getLogger("groundql.knowledge")
 
 MAX_PATH = 800
-SUFFIXES = frozenset({".md", ".markdown", ".txt", ".html", ".htm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,8 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
     so that each synchronisation only touches documents of its own folder.
 
     A file that cannot be read as a document becomes a FAILED document that says why; an earlier
-    version of it stays searchable. A folder that does not exist changes nothing.
+    version of it stays searchable. A JSON Lines file is one document per record. A folder that does
+    not exist changes nothing.
     """
     if not await asyncio.to_thread(folder.is_dir):
         log.warning("KB_DIR %s is not a folder; the knowledge base stays as it is", folder)
@@ -54,18 +63,27 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
     }
     knowledge.folder_files = len(files)
     removed = 0
+    records: defaultdict[str, dict[str, Document]] = defaultdict(dict)
     for path, document in known.items():
-        if path not in files:
+        if file_of(path) not in files:
             await knowledge.remove(document)
             removed += 1
+        elif file_of(path) != path:
+            records[file_of(path)][path] = document
     await knowledge.report()
     indexed = unchanged = failed = 0
     for path, file in files.items():
-        outcome = await _sync_file(knowledge, path, file, known.get(path))
-        indexed += outcome is DocumentStatus.READY
-        failed += outcome is DocumentStatus.FAILED
-        unchanged += outcome is None
-        if outcome is not None:
+        if is_record_file(path):
+            outcomes, gone = await _sync_records(
+                knowledge, path, file, known.get(path), records[path]
+            )
+            removed += gone
+        else:
+            outcomes = [await _sync_file(knowledge, path, file, known.get(path))]
+        indexed += outcomes.count(DocumentStatus.READY)
+        failed += outcomes.count(DocumentStatus.FAILED)
+        unchanged += outcomes.count(None)
+        if any(outcomes):
             await knowledge.report()
     if indexed or removed or failed:
         await knowledge.refresh()
@@ -94,6 +112,7 @@ async def reembed_foreign(knowledge: KnowledgeBase) -> int:
             type=document.type,
             category=document.category,
             language=document.language,
+            pages=tuple(document.pages or ()),
         )
         await knowledge.put(document, source, content_hash=document.content_hash)
         await knowledge.report()
@@ -107,7 +126,7 @@ async def _sync_file(
 ) -> DocumentStatus | None:
     """The new status, or None if the file has not changed."""
     try:
-        data = await asyncio.to_thread(file.read_bytes)
+        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
     except OSError as error:
         log.warning("%s cannot be read: %s", path, error)
         # Without a hash, so that the next synchronisation tries again.
@@ -117,7 +136,7 @@ async def _sync_file(
         return None
     known = document
     try:
-        source = await asyncio.to_thread(load_file, path, data)
+        [source] = await knowledge.parser.parse(path, data)
         target = known or Document(folder_path=path, source=path, content="")
         await knowledge.put(target, source, content_hash=digest)
     except LoadingError as error:
@@ -130,6 +149,71 @@ async def _sync_file(
             str(error) if isinstance(error, RagError) else "it could not be indexed; see the log"
         )
         return await _note_failure(known, path, f"{path}: {reason}", "")
+    return DocumentStatus.READY
+
+
+async def _sync_records(
+    knowledge: KnowledgeBase,
+    path: str,
+    file: Path,
+    failure: Document | None,
+    known: dict[str, Document],
+) -> tuple[list[DocumentStatus | None], int]:
+    """The new status of each record, None for those that have not changed, and how many vanished.
+
+    A file that cannot be read is one FAILED document, `failure`; what its records were before stays
+    searchable.
+    """
+    try:
+        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, error)
+        reason = f"{path} cannot be read: {error.strerror}."
+        return [await _note_failure(failure, path, reason, "")], 0
+    mapping = await asyncio.to_thread(read_mapping, file)
+    digest = sha256(data + b"\0" + (mapping or b""))
+    if failure is not None and failure.content_hash == digest:
+        return [None], 0
+    try:
+        documents = await knowledge.parser.parse(path, data, mapping=parse_mapping(path, mapping))
+    except LoadingError as error:
+        log.warning("%s was not indexed: %s", path, error)
+        return [await _note_failure(failure, path, str(error), digest)], 0
+    if failure is not None:
+        await knowledge.remove(failure)
+    knowledge.folder_files += len(documents) - 1
+    outcomes: list[DocumentStatus | None] = []
+    vanished = dict(known)
+    for number, source in enumerate(documents, start=1):
+        name = record_path(path, source, number)
+        document = vanished.pop(name, None)
+        outcome = await _put_record(knowledge, name, source, document)
+        outcomes.append(outcome)
+        if outcome is not None:
+            await knowledge.report()
+    for document in vanished.values():
+        await knowledge.remove(document)
+    return outcomes, len(vanished)
+
+
+async def _put_record(
+    knowledge: KnowledgeBase, path: str, source: SourceDocument, document: Document | None
+) -> DocumentStatus | None:
+    """The new status, or None if the record has not changed."""
+    digest = record_hash(source)
+    if document is not None and document.content_hash == digest:
+        return None
+    target = document or Document(folder_path=path, content="")
+    target.source = source.source or path
+    try:
+        await knowledge.put(target, source, content_hash=digest)
+    except Exception as error:
+        # One record must never keep the others, and the questions, waiting.
+        log.exception("%s was not indexed", path)
+        reason = (
+            str(error) if isinstance(error, RagError) else "it could not be indexed; see the log"
+        )
+        return await _note_failure(document, path, f"{path}: {reason}", "")
     return DocumentStatus.READY
 
 
@@ -157,6 +241,12 @@ async def _note_failure(
     return DocumentStatus.FAILED
 
 
+def _read(file: Path, limits: ParseLimits) -> bytes:
+    """The file, or enough of it for the parser to see that it is too large."""
+    with file.open("rb") as opened:
+        return opened.read(limits.file_mb * 1024 * 1024 + 1)
+
+
 def _owns(prefix: str, path: str) -> bool:
     return path.startswith(prefix) if prefix else not path.startswith("/")
 
@@ -174,5 +264,7 @@ def _list_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 log.warning(
                     "%s is left out: its name is too long or not readable text", ascii(path)
                 )
+            elif file_of(path) != path:
+                log.warning("%s is left out: its name is that of a record", relative)
             else:
                 yield path, file

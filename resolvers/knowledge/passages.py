@@ -13,13 +13,15 @@ from models.chunk import Chunk
 from models.document import Document, DocumentStatus
 from rag.index.knowledge import IndexEntry
 from rag.ingest import PreparedChunk
-from rag.types import FloatMatrix, Passage, Span
+from rag.plain import with_table_head
+from rag.types import FloatMatrix, Passage, Span, pages_of
 
 _PROPERTIES = (
     "id",
     "document_id",
     "headings",
     "text",
+    "table_head",
     "document__title",
     "document__type",
     "document__category",
@@ -28,6 +30,7 @@ _PROPERTIES = (
 _DETAILS = (
     *_PROPERTIES,
     "document__source",
+    "document__pages",
     "start",
     "end",
     "sentence_spans",
@@ -106,6 +109,7 @@ class DocumentRows:
 def _passage(row: dict[str, Any]) -> Passage:
     spans = row["sentence_spans"]
     vectors = np.frombuffer(row["sentence_vectors"], dtype="<f2").astype(np.float32)
+    page, page_breaks = pages_of(row["document__pages"] or (), row["start"], row["end"])
     return Passage(
         chunk_id=row["id"],
         document_id=str(row["document_id"]),
@@ -120,6 +124,9 @@ def _passage(row: dict[str, Any]) -> Passage:
         end=row["end"],
         sentences=tuple(Span(a, b) for a, b in zip(spans[::2], spans[1::2], strict=True)),
         sentence_vectors=vectors.reshape(len(spans) // 2, -1) if spans else vectors.reshape(0, 0),
+        table_head=row["table_head"] or "",
+        page=page,
+        page_breaks=page_breaks,
     )
 
 
@@ -132,6 +139,7 @@ def chunk_row(prepared: PreparedChunk, *, position: int, model_key: str) -> Chun
         end=chunk.end,
         headings=list(chunk.headings),
         text=prepared.text,
+        table_head=prepared.table_head or None,
         sentence_spans=[offset for span in chunk.sentences for offset in (span.start, span.end)],
         vector=prepared.vector.astype("<f4").tobytes(),
         sentence_vectors=prepared.sentence_vectors.astype("<f2").tobytes(),
@@ -185,5 +193,5 @@ def _entry(row: dict[str, Any]) -> IndexEntry:
         category=row["document__category"],
         language=row["document__language"],
         headings=tuple(row["headings"]),
-        text=row["text"],
+        text=with_table_head(row["table_head"] or "", row["text"]),
     )

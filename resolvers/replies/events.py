@@ -26,6 +26,7 @@ class StoredHit:
     start: int
     end: int
     score: float
+    page: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -35,7 +36,7 @@ class StoredHit:
             "start": self.start,
             "end": self.end,
             "score": self.score,
-        }
+        } | ({} if self.page is None else {"page": self.page})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> StoredHit:
@@ -46,6 +47,7 @@ class StoredHit:
             start=value["start"],
             end=value["end"],
             score=value["score"],
+            page=value.get("page"),
         )
 
 

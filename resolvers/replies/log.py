@@ -306,6 +306,7 @@ def finish_reply(
                         cited.quote,
                         cited.start,
                         cited.end,
+                        cited.page,
                         cited.score,
                     ]
                     for cited in ending.citations
@@ -346,6 +347,7 @@ _CITATION = (
     "quote",
     "start_offset",
     "end_offset",
+    "page",
     "score",
 )
 

@@ -117,6 +117,7 @@ def _stored(hit: Hit) -> StoredHit:
         start=hit.passage.start,
         end=hit.passage.end,
         score=hit.score,
+        page=hit.passage.page,
     )
 
 

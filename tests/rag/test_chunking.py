@@ -46,6 +46,10 @@ def test_chunks_hold_every_letter_once_within_the_limit(content: str, max_tokens
         text = content[piece.start : piece.end]
         assert text == text.strip()
         assert count_words(text) <= max(3, max_tokens)
+        if piece.table_head is not None:
+            assert piece.table_head.end <= piece.start
+            head = content[piece.table_head.start : piece.table_head.end]
+            assert count_words(f"{head}\n{text}") <= max_tokens
         assert piece.sentences
         inner = piece.start
         for sentence in piece.sentences:
@@ -177,3 +181,42 @@ def test_counts_that_do_not_add_up_still_respect_the_limit() -> None:
 def test_hostile_shapes_take_linear_time(unit: str) -> None:
     """100,000 characters of any one shape are cut within seconds."""
     cut(unit * (100_000 // len(unit)), 100)
+
+
+def test_a_table_that_goes_on_in_the_next_chunk_carries_its_head() -> None:
+    """The chunk's own text stays verbatim; there is room for both within the limit."""
+    rows = [f"| S{number} | {number} EUR |" for number in range(12)]
+    content = "Prices:\n\n| Size | Price |\n| --- | --- |\n" + "\n".join(rows) + "\n\nThe end.\n"
+    chunks = cut(content, 30)
+    heads = [piece.table_head for piece in chunks]
+    assert heads[0] is None
+    assert len(chunks) > 3
+    for piece, head in zip(chunks[1:], heads[1:], strict=True):
+        assert head is not None
+        assert content[head.start : head.end] == "| Size | Price |"
+        assert content[piece.start] == "|"
+    assert "".join(texts(content, chunks)).count("| Size | Price |") == 1
+
+
+def test_the_head_of_one_table_is_not_that_of_another() -> None:
+    """Text between two tables ends the first; rows without a head get none."""
+    table = "| A | B |\n|---|---|\n| 1 | 2 |\n"
+    loose = "".join(f"| x{number} | y | z |\n" for number in range(9))
+    content = f"{table}\nNext.\n\n{loose}"
+    chunks = cut(content, 20)
+    assert [piece.table_head for piece in chunks] == [None] * len(chunks)
+    assert len(chunks) > 2
+
+
+def test_a_long_head_is_cut_so_that_rows_have_room() -> None:
+    """A third of a chunk is for the head at most."""
+    head = "| " + " | ".join(f"Column{number}" for number in range(20)) + " |"
+    row = "| " + " | ".join(["cell"] * 3) + " |\n"
+    content = f"{head}\n|{'---|' * 20}\n" + row * 12
+    chunks = cut(content, 42)
+    carried = {
+        content[piece.table_head.start : piece.table_head.end]
+        for piece in chunks
+        if piece.table_head is not None
+    }
+    assert carried == {"| Column0 | Column1 | Column2 | Column3 | Column4 | Column5 |"}

@@ -63,3 +63,27 @@ async def test_passage_and_prefix_fit_the_model(embedder: Embedder, title: str) 
     await embedding.close()
     assert len(prepared) > 2
     assert max(seen) <= embedder.max_tokens
+
+
+async def test_rows_are_embedded_under_the_head_of_their_table() -> None:
+    """Title, headings, head and rows are one text; the sentences name their columns."""
+    rows = "".join(f"| S{number} | {number} EUR |\n" for number in range(400))
+    document = load_file("a.md", f"# Prices\n\n| Size | Price |\n|---|---|\n{rows}".encode())
+    embedding = EmbeddingService(FakeEmbedder)
+    embedding.start()
+    prepared = await prepare(document, embedding=embedding)
+    await embedding.close()
+    second = prepared[1]
+    assert prepared[0].table_head == ""
+    assert second.table_head == "| Size | Price |"
+    assert second.text == document.content[second.chunk.start : second.chunk.end]
+    number = int(second.text.split()[1].removeprefix("S"))
+    fake = FakeEmbedder()
+    under = f"{second.table_head}\n{second.text}"
+    np.testing.assert_array_equal(
+        second.vector, fake.embed([passage_text("Prices", ("Prices",), under)])[0]
+    )
+    np.testing.assert_array_equal(
+        second.sentence_vectors[0],
+        fake.embed([f"Prices: S{number}: Price {number} EUR"])[0],
+    )

@@ -66,3 +66,17 @@ def test_sections_are_counted() -> None:
 def test_no_text_breaks_it(text: str) -> None:
     """Any text becomes one line."""
     assert "\n" not in plain(text)
+
+
+def test_rows_without_their_head_are_named_by_the_one_carried_along() -> None:
+    """Only the table that the passage begins in, and only rows with as many cells."""
+    text = "| M | 4 |\n| red | 5 |\n| cut 6 |\n\nText.\n\n| L | 7 |"
+    spans = [Span(0, 9), Span(10, 21), Span(22, 31), Span(33, 38), Span(40, 49)]
+    assert plain_sentences(text, 0, spans, table_head="| Size | Price |") == [
+        "M: Price 4",
+        "red: Price 5",
+        "cut 6",
+        "Text.",
+        "L: 7",
+    ]
+    assert plain_sentences(text, 0, spans[:1]) == ["M: 4"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +91,10 @@ def test_the_budget_holds_and_the_question_stays_whole() -> None:
     tiny = build_prompt(found, [Turn("user", "x")], token_budget=1)
     assert 'number="1"' in tiny.messages[0].content
     assert [message.content for message in tiny.messages[1:]] == [QUESTION]
+
+
+def test_rows_stand_under_the_head_of_their_table() -> None:
+    """A passage that begins in the middle of a table is shown with the table's head."""
+    found = retrieval(QUESTION, replace(passage("| M | 4 |"), table_head="| Size | Price |"))
+    system = build_prompt(found, []).messages[0].content
+    assert ">\n| Size | Price |\n| M | 4 |\n</source>" in system

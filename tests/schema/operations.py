@@ -2,7 +2,7 @@
 
 REPLY = """
   id status content grounded failure rating
-  citations { number title quote startOffset endOffset score document { id content } }
+  citations { number title quote startOffset endOffset page score document { id content } }
   usage { provider model promptTokens completionTokens firstTokenMs totalMs }
 """
 ASK = f"""
@@ -17,7 +17,7 @@ EVENTS = f"""
   __typename seq replyId
   ... on ReplyStarted {{ session {{ id }} message {{ id content }} }}
   ... on SourcesFound {{
-    hits {{ text headings startOffset endOffset score document {{ id title }} }} }}
+    hits {{ text headings startOffset endOffset page score document {{ id title }} }} }}
   ... on TextDelta {{ text }}
   ... on ReplyEnded {{ reply {{ {REPLY} }} }}
 """

@@ -42,7 +42,7 @@ def test_title_falls_back_to_heading_and_file_name(data: bytes, title: str) -> N
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("a.pdf", b"%PDF", r"only files that end in \.md"),
+        ("a.doc", b"%PDF", r"only files that end in \.csv, \.docx"),
         ("a.md", b"a\0b", "NUL bytes"),
         ("a.md", b"a\xff", r"not UTF-8 text \(byte 2"),
         ("a.md", b"", "empty"),
@@ -56,6 +56,8 @@ def test_title_falls_back_to_heading_and_file_name(data: bytes, title: str) -> N
         ("a.md", b"---\nlanguage: English\n---\ntext", "two-letter code"),
         ("a.md", b"---\na: &a [" + b"[" * 3000 + b"\n---\ntext", "not valid YAML"),
         ("a.md", b"---\ntitle: {\n---\ntext", "not valid YAML"),
+        ("a.md", b"---\na: &a {b: c}\nd: {<<: [*a, *a]}\n---\ntext", "must not refer to other"),
+        ("a.md", b"---\nlanguage: [en]\n---\ntext", "two-letter code"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_the_reason(
