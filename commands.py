@@ -13,9 +13,9 @@ from models.store import Store
 from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
 from resolvers.knowledge.base import KnowledgeBase
-from resolvers.knowledge.folder import reembed_foreign, sync_folder
+from resolvers.knowledge.folder import sync_folder
 from settings import Settings
-from wiring import Parts, create_knowledge
+from wiring import Parts, create_knowledge, create_reembedding
 
 
 async def check_store(settings: Settings, *, exclusive: bool = False) -> list[str]:
@@ -48,15 +48,17 @@ async def _opened_knowledge(settings: Settings) -> AsyncIterator[KnowledgeBase]:
     try:
         await store.migrate()
         knowledge = create_knowledge(settings, Parts(), store)
+        reembedding = create_reembedding(settings, Parts(), knowledge)
         bar = IndexingBar(knowledge)
         knowledge.embedding.start()
         try:
             await knowledge.open()
             bar.start()
-            await reembed_foreign(knowledge)
+            await reembedding.run()
             yield knowledge
         finally:
             bar.stop()
+            await reembedding.close()
             await knowledge.embedding.close()
             await knowledge.close()
     finally:

@@ -28,6 +28,10 @@ from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.parsing import ThreadParser
+from resolvers.knowledge.queue import IngestionQueue
+from resolvers.knowledge.reembedding import Reembedding
+from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
@@ -42,7 +46,14 @@ from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
-from wiring import Parts, create_knowledge, prepare_knowledge, spare_collector
+from web.webhook import webhook_routes
+from wiring import (
+    Parts,
+    create_knowledge,
+    create_reembedding,
+    prepare_knowledge,
+    spare_collector,
+)
 
 log = logging.getLogger("groundql")
 
@@ -69,6 +80,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
             *routes(graphiql=settings.graphiql),
+            *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
         middleware=[
@@ -97,7 +109,15 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     knowledge = create_knowledge(settings, parts, store)
     stack.push_async_callback(knowledge.embedding.close)
     stack.push_async_callback(knowledge.close)
-    preparation = asyncio.create_task(prepare_knowledge(knowledge, settings.kb_dir))
+    parser = ThreadParser()
+    ingestion = IngestionQueue(store=store, clock=parts.clock, knowledge=knowledge, parser=parser)
+    reembedding = create_reembedding(settings, parts, knowledge)
+    stack.push_async_callback(reembedding.close)
+    stack.push_async_callback(ingestion.stop)
+    folder = FolderWatch(knowledge, settings.kb_dir, parser)
+    preparation = asyncio.create_task(
+        _prepare(settings, knowledge, reembedding, ingestion, folder), name="knowledge"
+    )
     stack.push_async_callback(_cancel, preparation)
 
     sessions = SessionBus()
@@ -125,6 +145,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         tokens=tokens,
         mailer=mailer,
         knowledge=knowledge,
+        ingestion=ingestion,
         replies=replies,
         sessions=sessions,
         access=access,
@@ -154,6 +175,21 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.services = services
     app.state.knowledge = knowledge
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
+
+
+async def _prepare(
+    settings: Settings,
+    knowledge: KnowledgeBase,
+    reembedding: Reembedding,
+    queue: IngestionQueue,
+    folder: FolderWatch,
+) -> None:
+    """Get the knowledge base ready, then follow its folder."""
+    await prepare_knowledge(
+        knowledge, settings.kb_dir, reembedding=reembedding, queue=queue, sync=folder.sync
+    )
+    if settings.kb_watch and knowledge.is_ready:
+        await folder.run()
 
 
 async def stop_work(app: Starlette, *, grace: float) -> None:

@@ -32,8 +32,8 @@ class IngestionTask(Row):
     which fields of its records are what.
 
     A worker takes a task by counting `attempts` up and moving `next_attempt_at` a lease into the
-    future, and gives its result only while both are still as it left them. `next_attempt_at` is
-    null once the task has failed for good. The task goes in the transaction that stores the version.
+    future, and gives its result only while the task is as it left it. `next_attempt_at` is null
+    once the task has failed for good. The task goes in the transaction that stores the version.
     """
 
     document: fields.OneToOneRelation[Document] = fields.OneToOneField(

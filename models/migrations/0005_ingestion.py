@@ -65,4 +65,8 @@ class Migration(migrations.Migration):
             model_name='Document',
             index=Index(fields=['content_hash']),
         ),
+        ops.AddIndex(
+            model_name='Chunk',
+            index=Index(fields=['embedding_model', 'document_id']),
+        ),
     ]
