@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import getpass
 import logging
 import socket
 import sys
@@ -302,6 +303,13 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
     return 0 if server.started else 1
 
 
+def _ask_password() -> str:
+    """A new password, typed unseen, or the first line of a pipe."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Password for the new account: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -319,6 +327,10 @@ def main(arguments: list[str] | None = None) -> int:
     ingest.add_argument("folder", type=Path, metavar="FOLDER", help="searched with its subfolders")
     ask = subparsers.add_parser("ask", help="ask a question here and now, without the server")
     ask.add_argument("question", metavar="QUESTION")
+    admin = subparsers.add_parser(
+        "create-admin", help="make somebody ADMIN, with a new account if there is none"
+    )
+    admin.add_argument("email", metavar="EMAIL")
     options = parser.parse_args(arguments)
 
     if options.command == "schema":
@@ -333,6 +345,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(commands.migrate(settings))
             case "ingest":
                 return asyncio.run(commands.ingest(settings, options.folder))
+            case "create-admin":
+                return asyncio.run(commands.create_admin(settings, options.email, _ask_password))
             case "ask":
                 return asyncio.run(commands.ask(settings, options.question))
         return serve(settings)

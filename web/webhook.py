@@ -35,7 +35,7 @@ class KnowledgeWebhook:
     def __init__(self, secret: str) -> None:
         self._webhook = Webhook(secret)
 
-    async def __call__(self, request: Request) -> Response:
+    async def receive(self, request: Request) -> Response:
         body = bytearray()
         try:
             async for piece in request.stream():
@@ -96,4 +96,4 @@ def _error(status: int, code: str, message: str, *, field: str | None = None) ->
 
 def webhook_routes(secret: str) -> list[BaseRoute]:
     """The address, if there is a secret; otherwise it does not exist."""
-    return [Route(PATH, KnowledgeWebhook(secret), methods=["POST"])] if secret else []
+    return [Route(PATH, KnowledgeWebhook(secret).receive, methods=["POST"])] if secret else []
