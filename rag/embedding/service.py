@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -200,7 +200,7 @@ class EmbeddingService:
                 if self._closing:
                     return [], []
                 if jobs := self._take(self._queries, MAX_QUERY_BATCH):
-                    self._last_query = time.monotonic()
+                    self._last_query = monotonic()
                     return jobs, []
                 if jobs := self._take(self._passages, PASSAGE_SLICE):
                     return [], jobs
@@ -215,21 +215,22 @@ class EmbeddingService:
             with self._condition:
                 queries = self._take(self._queries, MAX_QUERY_BATCH)
                 if queries:
-                    self._last_query = time.monotonic()
+                    self._last_query = monotonic()
             if queries:
                 self._run(queries, self._embedder.embed)
             part = texts[place : place + self._part_size(texts[place:])]
             characters = sum(map(len, part)) + 1
-            begun = time.monotonic()
+            begun = monotonic()
             parts.append(self._embedder.embed(part))
-            taken = (time.monotonic() - begun) / characters
-            self._per_character += 0.3 * (taken - self._per_character)
+            taken = (monotonic() - begun) / characters
+            known = self._per_character or taken
+            self._per_character = known + 0.3 * (taken - known)
             place += len(part)
         return np.concatenate(parts)
 
     def _part_size(self, texts: Sequence[str]) -> int:
         """How many of these to embed at once: all, unless somebody is asking."""
-        if time.monotonic() - self._last_query > _QUIET:
+        if monotonic() - self._last_query > _QUIET:
             return len(texts)
         size, characters = 0, 0
         for text in texts:
