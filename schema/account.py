@@ -243,7 +243,7 @@ class AccountMutation:
         role: Annotated[Role, strawberry.argument(description="What the person may do from now.")],
     ) -> User | None:
         user = await roles.set_user_role(
-            info.context.app, row_id("User", user_id), user_table.Role(role.value)
+            info.context.app, row_id("User", user_id), user_table.Role[role.name]
         )
         return None if user is None else User.from_row(user)
 

@@ -11,6 +11,7 @@ from models.document import Document
 from models.store import Store
 from rag.embedding.base import Embedder
 from rag.embedding.fake import FakeEmbedder
+from rag.types import SourceDocument
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.reembedding import Reembedding, stored_source
 from tests.application import test_settings, write_documents
@@ -135,9 +136,9 @@ async def test_without_the_old_model_questions_wait(world: World) -> None:
     ready = []
     embed_again = knowledge.embed_again
 
-    async def watched(*arguments: object) -> None:
+    async def watched(document: Document, source: SourceDocument) -> None:
         ready.append(knowledge.is_ready)
-        await embed_again(*arguments)  # type: ignore[arg-type]
+        await embed_again(document, source)
 
     knowledge.embed_again = watched  # type: ignore[method-assign]
     await prepare_knowledge(knowledge, world.folder, reembedding=reembedding)
