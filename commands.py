@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
 from pathlib import Path
 
@@ -12,10 +12,14 @@ from console import IndexingBar, console, describe_store
 from models.store import Store
 from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
+from resolvers import roles
+from resolvers.clock import SystemClock
+from resolvers.errors import InvalidInput
 from resolvers.knowledge.base import KnowledgeBase
-from resolvers.knowledge.folder import reembed_foreign, sync_folder
+from resolvers.knowledge.folder import sync_folder
+from resolvers.passwords import PasswordHasher
 from settings import Settings
-from wiring import Parts, create_knowledge
+from wiring import Parts, create_knowledge, create_reembedding
 
 
 async def check_store(settings: Settings, *, exclusive: bool = False) -> list[str]:
@@ -48,15 +52,17 @@ async def _opened_knowledge(settings: Settings) -> AsyncIterator[KnowledgeBase]:
     try:
         await store.migrate()
         knowledge = create_knowledge(settings, Parts(), store)
+        reembedding = create_reembedding(settings, Parts(), knowledge)
         bar = IndexingBar(knowledge)
         knowledge.embedding.start()
         try:
             await knowledge.open()
             bar.start()
-            await reembed_foreign(knowledge)
+            await reembedding.run()
             yield knowledge
         finally:
             bar.stop()
+            await reembedding.close()
             await knowledge.embedding.close()
             await knowledge.close()
     finally:
@@ -86,6 +92,33 @@ async def ingest(settings: Settings, folder: Path) -> int:
         f"{result.failed} failed"
     )
     return 1 if result.failed else 0
+
+
+async def create_admin(settings: Settings, email: str, ask_password: Callable[[], str]) -> int:
+    """Give an account the role ADMIN; without an account, make one. Also beside a running server.
+
+    The password is asked for: as an argument it would be in the history of the shell.
+    """
+    store = Store(settings.store_url)
+    await store.open()
+    try:
+        await store.migrate()
+        if await roles.make_admin(store, email):
+            console.print(f"{email} is an ADMIN now.")
+            return 0
+        passwords = PasswordHasher()
+        try:
+            password = await asyncio.to_thread(ask_password)
+            await roles.create_admin(SystemClock(), passwords, email=email, password=password)
+        finally:
+            passwords.close()
+    except InvalidInput as error:
+        console.print(f"[red]Error:[/red] {error.message}")
+        return 2
+    finally:
+        await store.close()
+    console.print(f"{email} has an account now, as ADMIN.")
+    return 0
 
 
 async def ask(settings: Settings, question: str) -> int:

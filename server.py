@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import getpass
 import logging
 import socket
 import sys
@@ -28,6 +29,9 @@ from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.queue import IngestionQueue
+from resolvers.knowledge.reembedding import Reembedding
+from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
@@ -42,7 +46,14 @@ from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
-from wiring import Parts, create_knowledge, prepare_knowledge, spare_collector
+from web.webhook import webhook_routes
+from wiring import (
+    Parts,
+    create_knowledge,
+    create_reembedding,
+    prepare_knowledge,
+    spare_collector,
+)
 
 log = logging.getLogger("groundql")
 
@@ -69,6 +80,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
             *routes(graphiql=settings.graphiql),
+            *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
         middleware=[
@@ -97,7 +109,16 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     knowledge = create_knowledge(settings, parts, store)
     stack.push_async_callback(knowledge.embedding.close)
     stack.push_async_callback(knowledge.close)
-    preparation = asyncio.create_task(prepare_knowledge(knowledge, settings.kb_dir))
+    ingestion = IngestionQueue(
+        store=store, clock=parts.clock, knowledge=knowledge, parser=knowledge.parser
+    )
+    reembedding = create_reembedding(settings, parts, knowledge)
+    stack.push_async_callback(reembedding.close)
+    stack.push_async_callback(ingestion.stop)
+    folder = FolderWatch(knowledge, settings.kb_dir)
+    preparation = asyncio.create_task(
+        _prepare(settings, knowledge, reembedding, ingestion, folder), name="knowledge"
+    )
     stack.push_async_callback(_cancel, preparation)
 
     sessions = SessionBus()
@@ -125,6 +146,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         tokens=tokens,
         mailer=mailer,
         knowledge=knowledge,
+        ingestion=ingestion,
         replies=replies,
         sessions=sessions,
         access=access,
@@ -154,6 +176,21 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.services = services
     app.state.knowledge = knowledge
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
+
+
+async def _prepare(
+    settings: Settings,
+    knowledge: KnowledgeBase,
+    reembedding: Reembedding,
+    queue: IngestionQueue,
+    folder: FolderWatch,
+) -> None:
+    """Get the knowledge base ready, then follow its folder."""
+    await prepare_knowledge(
+        knowledge, settings.kb_dir, reembedding=reembedding, queue=queue, sync=folder.sync
+    )
+    if settings.kb_watch and knowledge.is_ready:
+        await folder.run()
 
 
 async def stop_work(app: Starlette, *, grace: float) -> None:
@@ -266,6 +303,13 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
     return 0 if server.started else 1
 
 
+def _ask_password() -> str:
+    """A new password, typed unseen, or the first line of a pipe."""
+    if sys.stdin.isatty():
+        return getpass.getpass("Password for the new account: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -283,6 +327,10 @@ def main(arguments: list[str] | None = None) -> int:
     ingest.add_argument("folder", type=Path, metavar="FOLDER", help="searched with its subfolders")
     ask = subparsers.add_parser("ask", help="ask a question here and now, without the server")
     ask.add_argument("question", metavar="QUESTION")
+    admin = subparsers.add_parser(
+        "create-admin", help="make somebody ADMIN, with a new account if there is none"
+    )
+    admin.add_argument("email", metavar="EMAIL")
     options = parser.parse_args(arguments)
 
     if options.command == "schema":
@@ -297,6 +345,8 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(commands.migrate(settings))
             case "ingest":
                 return asyncio.run(commands.ingest(settings, options.folder))
+            case "create-admin":
+                return asyncio.run(commands.create_admin(settings, options.email, _ask_password))
             case "ask":
                 return asyncio.run(commands.ask(settings, options.question))
         return serve(settings)

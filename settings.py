@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from pathlib import Path
@@ -91,10 +92,23 @@ class Settings(BaseSettings):
         le=100_000,
         description="Most pages of a PDF, and slides of a presentation.",
     )
+    kb_watch: bool = Field(
+        True, description="Follow changes of KB_DIR while the server runs, not only at its start."
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs calls of /webhooks/knowledge: whsec_ and at least 24 bytes in base64. "
+        "Empty: there is no webhook.",
+    )
     embedding_model: str = Field(
         "all-MiniLM-L6-v2",
         description="Name or folder of a sentence-transformers model. "
         "The default is part of the installation.",
+    )
+    previous_embedding_model: str = Field(
+        "",
+        description="Name or folder of the model used before, which answers while everything is "
+        "embedded again. Empty: the name that its passages carry.",
     )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
@@ -188,6 +202,18 @@ class Settings(BaseSettings):
     def _check_secret_key(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < 32:
             raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_webhook_secret(cls, value: SecretStr) -> SecretStr:
+        if secret := value.get_secret_value():
+            try:
+                key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if len(key) < 24:
+                raise ValueError("must be whsec_ and at least 24 random bytes in base64")
         return value
 
     @field_validator("smtp_url")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from models.store import Store
-from rag.embedding.base import Embedder
+from rag.embedding.base import Embedder, ModelIdentity
 from rag.embedding.service import EmbeddingService
 from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
@@ -22,12 +24,17 @@ from rag.loading.parser import DocumentParser
 from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase, NotReady
-from resolvers.knowledge.folder import reembed_foreign, sync_folder
+from resolvers.knowledge.folder import sync_folder
+from resolvers.knowledge.queue import IngestionQueue
+from resolvers.knowledge.reembedding import Reembedding
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import TYPING_SECONDS
 from settings import Settings
 
 log = logging.getLogger("groundql")
+
+# The packaged model; named here, too, because its adapter imports torch.
+DEFAULT_MODEL: Final = "all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Parts:
     clock: Clock = field(default_factory=SystemClock)
     passwords: Callable[[], PasswordHasher] = PasswordHasher
     embedder: Callable[[], Embedder] | None = None
+    old_embedder: Callable[[str], Embedder] | None = None
     generator: Callable[[], Generator] | None = None
     access_poll: float = POLL_SECONDS
     typing_seconds: float = TYPING_SECONDS
@@ -44,13 +52,9 @@ class Parts:
 
 def create_knowledge(settings: Settings, parts: Parts, store: Store) -> KnowledgeBase:
     """The knowledge base, not yet open. Nothing heavy is imported before `prepare_knowledge`."""
-    embedding = EmbeddingService(parts.embedder or (lambda: _load_embedder(settings)))
-
-    def new_index() -> KnowledgeIndex:
-        from rag.index.faiss_flat import FaissFlatIndex
-        from rag.lexical import Bm25Index
-
-        return KnowledgeIndex(FaissFlatIndex(embedding.identity), Bm25Index())
+    embedding = EmbeddingService(
+        parts.embedder or partial(_load_embedder, settings.embedding_model)
+    )
 
     def load_index(path: Path, revision: int) -> KnowledgeIndex:
         from rag.index.faiss_flat import FaissFlatIndex
@@ -67,7 +71,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         parser=create_parser(settings),
         index_path=settings.data_dir / "index" / "chunks.faiss",
         load_index=load_index,
-        new_index=new_index,
+        new_index=lambda: _new_index(embedding.identity),
         pipeline_options={
             "top_k": settings.top_k,
             "prompt_token_budget": settings.context_tokens,
@@ -88,8 +92,38 @@ def create_parser(settings: Settings) -> DocumentParser:
     )
 
 
-async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
-    """Load model and index, then bring the index in step with the folder.
+def _new_index(identity: ModelIdentity) -> KnowledgeIndex:
+    from rag.index.faiss_flat import FaissFlatIndex
+    from rag.lexical import Bm25Index
+
+    return KnowledgeIndex(FaissFlatIndex(identity), Bm25Index())
+
+
+def create_reembedding(settings: Settings, parts: Parts, knowledge: KnowledgeBase) -> Reembedding:
+    """What happens when EMBEDDING_MODEL is another one than before."""
+
+    def load_old(name: str) -> EmbeddingService | None:
+        if parts.old_embedder is not None:
+            return EmbeddingService(partial(parts.old_embedder, name))
+        chosen = settings.previous_embedding_model
+        # The passages carry a folder's last name only, by which it cannot be found.
+        if not chosen and name != DEFAULT_MODEL and "/" not in name:
+            return None
+        return EmbeddingService(partial(_load_embedder, chosen or name))
+
+    return Reembedding(knowledge, load_old=load_old, new_index=_new_index)
+
+
+async def prepare_knowledge(
+    knowledge: KnowledgeBase,
+    folder: Path,
+    *,
+    reembedding: Reembedding | None = None,
+    queue: IngestionQueue | None = None,
+    sync: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Load model and index, then bring the index in step with the folder (`sync`, if it is done in
+    another way than once) and let the queue work.
 
     Questions are let through at once if the folder was indexed to its end before, however much has
     changed since; at the first start they wait for that end. It runs in the background, so failures
@@ -99,10 +133,14 @@ async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
     knowledge.embedding.start()
     try:
         await knowledge.open()
-        if await knowledge.was_synced():
+        answers = reembedding is None or await reembedding.begin()
+        if answers and await knowledge.was_synced():
             knowledge.announce_ready()
-        await reembed_foreign(knowledge)
-        await sync_folder(knowledge, folder)
+        if reembedding is not None:
+            await reembedding.run()
+        if queue is not None:
+            await queue.start()
+        await (sync() if sync is not None else sync_folder(knowledge, folder))
         await knowledge.note_synced()
         knowledge.announce_ready()
         await knowledge.save()
@@ -128,10 +166,10 @@ async def spare_collector(knowledge: KnowledgeBase) -> None:
     gc.freeze()
 
 
-def _load_embedder(settings: Settings) -> Embedder:
+def _load_embedder(name: str) -> Embedder:
     from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 
-    return SentenceTransformersEmbedder.load(settings.embedding_model)
+    return SentenceTransformersEmbedder.load(name)
 
 
 async def _create_generator(settings: Settings, parts: Parts) -> Generator:

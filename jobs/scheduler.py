@@ -15,6 +15,7 @@ from jobs.expired_tokens import delete_expired_tokens
 from jobs.outbox import send_due_mails
 from jobs.ports import Clock, Delivery
 from jobs.retention import delete_inactive_sessions
+from jobs.webhook_deliveries import delete_old_deliveries
 from models.errors import is_unavailable
 from models.store import Store
 
@@ -141,6 +142,7 @@ class JobScheduler:
     async def _delete_tokens(self) -> None:
         async def delete() -> None:
             await delete_expired_tokens(self._store, self._clock)
+            await delete_old_deliveries(self._clock)
 
         await self._run("expired-tokens", delete)
 

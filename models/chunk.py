@@ -38,4 +38,8 @@ class Chunk(Model):
 
     class Meta:
         table = "chunk"
-        indexes = (Index(fields=("document_id",)),)
+        indexes = (
+            Index(fields=("document_id",)),
+            # Which documents a model has embedded is asked at every start, and rows are large.
+            Index(fields=("embedding_model", "document_id")),
+        )

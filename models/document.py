@@ -21,8 +21,15 @@ class DocumentStatus(StrEnum):
 class Document(Row):
     """A document. Offsets of chunks and citations count code points of `content`.
 
-    `folder_path` is the path below KB_DIR of a document that the folder owns; null for others.
-    `pages` has the offset at which each page of a PDF or slide begins; null for other documents.
+    `key` is the name that an outside system knows it by. `content_hash` is the SHA-256 of what was
+    sent last, indexed or not: of a text in UTF-8, or of a file's bytes. `pages` has the offset at
+    which each page of a PDF or slide begins; null for other documents.
+
+    `folder_path` is the path below KB_DIR of a document that the folder owns, `folder_hash` the
+    SHA-256 of the file as it was read last (empty: to be read again); null for others. A document
+    of the folder that was deleted keeps both until its file changes.
+
+    With `chunk_count` above 0 a version is in the index, whatever `status` says of the next one.
     A deleted document keeps its row as a tombstone (`deleted_at`, `content` emptied), because the
     logs of old replies name it; it is found by no query of the API but that one.
     """
@@ -33,6 +40,8 @@ class Document(Row):
     language = fields.CharField(max_length=10, null=True)
     source = fields.CharField(max_length=1000, null=True)
     folder_path = fields.CharField(max_length=1000, null=True, unique=True)
+    folder_hash = fields.CharField(max_length=64, null=True)
+    key = fields.CharField(max_length=200, null=True, unique=True)
     content: str = fields.TextField()
     pages: list[int] | None = fields.JSONField(null=True)
     content_hash = fields.CharField(max_length=64)
@@ -45,4 +54,7 @@ class Document(Row):
 
     class Meta:
         table = "document"
-        indexes = (Index(fields=("deleted_at", "id")),)
+        indexes = (
+            Index(fields=("deleted_at", "id")),
+            Index(fields=("content_hash",)),
+        )

@@ -33,6 +33,7 @@ MODEL_MODULES = [
     "models.document",
     "models.chunk",
     "models.knowledge_state",
+    "models.ingestion",
 ]
 
 

@@ -12,6 +12,7 @@ from resolvers.access_watch import AccessWatch
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.queue import IngestionQueue
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
@@ -30,6 +31,7 @@ class Services:
     tokens: TokenService
     mailer: Mailer
     knowledge: KnowledgeBase
+    ingestion: IngestionQueue
     replies: ReplyService
     sessions: SessionBus
     access: AccessWatch

@@ -9,7 +9,7 @@ from typing import Annotated
 import strawberry
 
 from models import user as user_table
-from resolvers import account
+from resolvers import account, roles
 from resolvers.errors import Unauthenticated
 from schema.context import Info
 from schema.errors import (
@@ -20,7 +20,7 @@ from schema.errors import (
     RateLimited,
     answers_problems,
 )
-from schema.node import Node, global_id
+from schema.node import Node, global_id, row_id
 
 
 @strawberry.enum(description="What a person may do.")
@@ -231,6 +231,21 @@ class AccountMutation:
         ],
     ) -> RefreshResult:
         return AuthTokens.from_data(await account.refresh_tokens(info.context.app, refresh_token))
+
+    @strawberry.mutation(
+        description="Give a person another role; it counts from their next operation on. Null if "
+        "there is no such person. The last ADMIN cannot give the role up. For ADMIN."
+    )
+    async def set_user_role(
+        self,
+        info: Info,
+        user_id: Annotated[strawberry.ID, strawberry.argument(description="The person's id.")],
+        role: Annotated[Role, strawberry.argument(description="What the person may do from now.")],
+    ) -> User | None:
+        user = await roles.set_user_role(
+            info.context.app, row_id("User", user_id), user_table.Role[role.name]
+        )
+        return None if user is None else User.from_row(user)
 
     @strawberry.mutation(
         description="End this login: its access and refresh tokens stop working at once. Needs an "

@@ -25,10 +25,11 @@ describe_enum(
     DocumentStatus,
     "Where a document stands in the indexing.",
     {
-        "PENDING": "Waits to be indexed.",
-        "PROCESSING": "Is being indexed.",
-        "READY": "Can be found.",
-        "FAILED": "Could not be indexed; failure says why.",
+        "PENDING": "What was sent last waits to be indexed; a version before it can be found.",
+        "PROCESSING": "What was sent last is being indexed; a version before it can be found.",
+        "READY": "Can be found as it was sent last.",
+        "FAILED": "What was sent last could not be indexed; failure says why. A version before it "
+        "can be found.",
     },
 )
 
@@ -43,6 +44,9 @@ class Document(Node):
     )
     source: str | None = strawberry.field(
         description="A file name or an address; null for a document that was sent as text."
+    )
+    key: str | None = strawberry.field(
+        description="The name by which an outside system knows it; null if it has none."
     )
     content: str = strawberry.field(
         description="The text that offsets refer to; empty once the document was deleted."
@@ -65,6 +69,7 @@ class Document(Node):
             category=row.category,
             language=row.language,
             source=row.source,
+            key=row.key,
             content=row.content,
             status=row.status,
             failure=row.failure,

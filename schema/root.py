@@ -19,6 +19,7 @@ from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
 from schema.context import Info
 from schema.conversation import ConversationMutation
+from schema.documents import DocumentMutation, DocumentSubscription
 from schema.export import ExportQuery
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
@@ -94,9 +95,12 @@ Mutation = merge_types(
         SharingMutation,
         PublicLinkMutation,
         SessionEventsMutation,
+        DocumentMutation,
     ),
 )
-Subscription = merge_types("Subscription", (ChatSubscription, SessionEventsSubscription))
+Subscription = merge_types(
+    "Subscription", (ChatSubscription, SessionEventsSubscription, DocumentSubscription)
+)
 
 for root, description in (
     (Query, "Reading; nothing changes."),

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 import numpy as np
@@ -16,8 +17,13 @@ from rag.errors import EmbeddingError
 from rag.types import FloatMatrix
 
 MAX_QUERY_BATCH: Final = 64
-# A query waits for at most one slice of passages.
 PASSAGE_SLICE: Final = 16
+# A query waits for the batch that is being embedded. While queries keep coming, batches of passages
+# are so small that this takes about so long; smaller ones would cost throughput and gain nothing
+# once a single passage takes longer. Seconds.
+BUSY_BATCH: Final = 0.03
+# So long after the last query the passages have the model for themselves. Seconds.
+_QUIET: Final = 2.0
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +37,8 @@ class _Job:
 class EmbeddingService:
     """Owns the embedding model and the only thread that touches it.
 
-    Everything asked while the model was busy goes into its next batch; queries go before passages.
+    Everything asked while the model was busy goes into its next batch; queries go before passages,
+    also between the parts of a slice of passages.
     Used from one event loop: `start()` binds it. A caller that is cancelled costs nothing if its
     texts had not been taken up. Errors of the model reach the caller that waits for them.
     """
@@ -47,6 +54,8 @@ class EmbeddingService:
         self._queries: deque[_Job] = deque()
         self._passages: deque[_Job] = deque()
         self._closing = False
+        self._last_query = -_QUIET
+        self._per_character = 0.0  # seconds that passages have taken of late
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: asyncio.Future[None] | None = None
@@ -174,20 +183,62 @@ class EmbeddingService:
             return
         self._embedder = embedder
         self._post(self._succeed, self._ready, None)
-        while jobs := self._next_jobs():
-            self._run(embedder, jobs)
+        while True:
+            queries, passages = self._next_jobs()
+            if queries:
+                self._run(queries, embedder.embed)
+            elif passages:
+                self._run(passages, self._embed_in_parts)
+            else:
+                return
 
-    def _next_jobs(self) -> list[_Job]:
-        """The next batch, as soon as there is one; empty when the service closes."""
+    def _next_jobs(self) -> tuple[list[_Job], list[_Job]]:
+        """The next queries, or else passages, as soon as there are any; none of both when the
+        service closes."""
         with self._condition:
             while True:
                 if self._closing:
-                    return []
+                    return [], []
                 if jobs := self._take(self._queries, MAX_QUERY_BATCH):
-                    return jobs
+                    self._last_query = monotonic()
+                    return jobs, []
                 if jobs := self._take(self._passages, PASSAGE_SLICE):
-                    return jobs
+                    return [], jobs
                 self._condition.wait()
+
+    def _embed_in_parts(self, texts: Sequence[str]) -> FloatMatrix:
+        """Like the model's `embed`, with the queries that come meanwhile first."""
+        assert self._embedder is not None
+        parts = []
+        place = 0
+        while place < len(texts):
+            with self._condition:
+                queries = self._take(self._queries, MAX_QUERY_BATCH)
+                if queries:
+                    self._last_query = monotonic()
+            if queries:
+                self._run(queries, self._embedder.embed)
+            part = texts[place : place + self._part_size(texts[place:])]
+            characters = sum(map(len, part)) + 1
+            begun = monotonic()
+            parts.append(self._embedder.embed(part))
+            taken = (monotonic() - begun) / characters
+            known = self._per_character or taken
+            self._per_character = known + 0.3 * (taken - known)
+            place += len(part)
+        return np.concatenate(parts)
+
+    def _part_size(self, texts: Sequence[str]) -> int:
+        """How many of these to embed at once: all, unless somebody is asking."""
+        if monotonic() - self._last_query > _QUIET:
+            return len(texts)
+        size, characters = 0, 0
+        for text in texts:
+            characters += len(text)
+            if size and characters * self._per_character > BUSY_BATCH:
+                break
+            size += 1
+        return size
 
     @staticmethod
     def _take(queue: deque[_Job], limit: int) -> list[_Job]:
@@ -200,14 +251,14 @@ class EmbeddingService:
                 count += len(job.texts)
         return jobs
 
-    def _run(self, embedder: Embedder, jobs: list[_Job]) -> None:
+    def _run(self, jobs: list[_Job], embed: Callable[[Sequence[str]], FloatMatrix]) -> None:
         texts = [text for job in jobs for text in job.texts]
         try:
-            vectors = embedder.embed(texts)
+            vectors = embed(texts)
         except Exception as error:
             if len(jobs) > 1:  # one bad text must not fail the requests that shared its batch
                 for job in jobs:
-                    self._run(embedder, [job])
+                    self._run([job], embed)
                 return
             failure = EmbeddingError(f"the text cannot be embedded: {error}")
             failure.__cause__ = error

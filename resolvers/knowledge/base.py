@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tortoise.expressions import F
+from tortoise.functions import Count
 
 from models.chunk import Chunk
 from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.service import EmbeddingService
@@ -42,6 +44,10 @@ class NotReady(Exception):
     """The knowledge base cannot be searched, and will not be: the message says why."""
 
 
+class Superseded(Exception):
+    """The document was deleted or sent anew while a version of it was being made."""
+
+
 @dataclass(frozen=True, slots=True)
 class IndexProgress:
     """How far the indexing is. `documents` is how many there are, `chunks` what is searchable."""
@@ -50,6 +56,14 @@ class IndexProgress:
     ready: int
     failed: int
     chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class OldIndex:
+    """What answers while everything is embedded again: another model and its passages."""
+
+    embedding: EmbeddingService
+    index: KnowledgeIndex
 
 
 class KnowledgeBase:
@@ -81,6 +95,7 @@ class KnowledgeBase:
         self._new_index = new_index
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
+        self._old: OldIndex | None = None
         self._passages = PassageRows()
         self.documents = DocumentRows()
         self._pipeline: asyncio.Future[Pipeline] | None = None
@@ -126,17 +141,26 @@ class KnowledgeBase:
         """Let questions through."""
         future = self._ready_future()
         if not future.done():
-            assert self._index is not None
-            assert self.generator is not None
-            future.set_result(
-                Pipeline(
-                    embedding=self.embedding,
-                    index=self._index,
-                    passages=self._passages,
-                    generator=self.generator,
-                    **self._pipeline_options,
-                )
-            )
+            future.set_result(self._new_pipeline())
+
+    def _new_pipeline(self) -> Pipeline:
+        assert self.generator is not None
+        old = self._old
+        return Pipeline(
+            embedding=self.embedding if old is None else old.embedding,
+            index=self.index if old is None else old.index,
+            passages=self._passages,
+            generator=self.generator,
+            **self._pipeline_options,
+        )
+
+    def answer_from(self, old: OldIndex | None) -> None:
+        """Let questions be answered from `old` (None: from the index itself) from now on; those
+        that are being answered keep what they began with."""
+        self._old = old
+        if self.is_ready:
+            self._pipeline = asyncio.get_running_loop().create_future()
+            self._pipeline.set_result(self._new_pipeline())
 
     def announce_failure(self, reason: str) -> None:
         """Answer everyone who waits, now and later, that there will be no index."""
@@ -196,7 +220,7 @@ class KnowledgeBase:
             await asyncio.to_thread(fresh.refresh)
             self._index = fresh
             self._forget()
-            if self.is_ready:
+            if self.is_ready and self._old is None:
                 (await self.pipeline()).index = fresh
             self._seen_revision = revision
         await self.report()
@@ -230,46 +254,103 @@ class KnowledgeBase:
             self._saved_revision = revision
 
     async def put(
-        self, document: Document, source: SourceDocument, *, content_hash: str
+        self,
+        document: Document,
+        source: SourceDocument,
+        *,
+        content_hash: str,
+        properties: Mapping[str, Any] | None = None,
+        within: Callable[[], Awaitable[None]] | None = None,
     ) -> Document:
         """Store a new version of a document with its passages, and make it searchable.
 
-        Old passages answer until the new ones are committed; both are exchanged at once.
+        Old passages answer until the new ones are committed; both are exchanged at once. `version`
+        counts up if anything that can be read of an indexed version differs. `properties` are
+        other fields to set. `within` runs in the same transaction; what it raises undoes it.
 
         Raises:
-            RagError: the text could not be embedded; nothing has changed.
+            EmbeddingError: the text could not be embedded; nothing has changed.
+            Superseded: the document was deleted meanwhile; nothing has changed.
         """
         prepared = await prepare(source, embedding=self.embedding)
+        values: dict[str, Any] = {
+            "title": source.title,
+            "type": source.type,
+            "category": source.category,
+            "language": source.language,
+            "content": source.content,
+            "pages": list(source.pages) or None,
+        }
         known = await Document.exists(id=document.id)
         async with self._writing:
             async with self.store.transaction():
-                old_ids = await _chunk_ids(document)
-                document.title = source.title
-                document.type = source.type
-                document.category = source.category
-                document.language = source.language
-                document.content = source.content
-                document.pages = list(source.pages) or None
-                document.content_hash = content_hash
-                document.status = DocumentStatus.READY
-                document.failure = None
-                document.chunk_count = len(prepared)
+                await self.store.lock_name(f"document:{document.id}")
+                if within is not None:
+                    await within()
                 if known:
-                    document.version += 1
-                    await document.save()
+                    current = await Document.get_or_none(id=document.id, deleted_at__isnull=True)
+                    if current is None:
+                        raise Superseded
+                    changed = any(getattr(current, name) != new for name, new in values.items())
+                    values["version"] = current.version + (changed and current.chunk_count > 0)
+                    document = current
+                values |= {
+                    "content_hash": content_hash,
+                    "status": DocumentStatus.READY,
+                    "failure": None,
+                    "chunk_count": len(prepared),
+                    "updated_at": self.clock.now(),
+                    **(properties or {}),
+                }
+                document.update_from_dict(values)
+                if known:
+                    await Document.filter(id=document.id).update(**values)
                 else:
                     await document.save(force_create=True)
+                old_ids = await _chunk_ids(document)
                 await Chunk.filter(document_id=document.id).delete()
                 new_ids = await self._insert_chunks(document, prepared)
                 revision = await self._bump_revision()
             self._see(revision)
-            self.index.apply(
-                _entries(document, prepared, new_ids),
-                _vectors(prepared, self.embedding.identity.dimension),
-                old_ids,
-            )
-            self._forget()
+            self._take_over(document, prepared, new_ids, old_ids)
+            if self._old is not None:
+                self._old.index.remove_documents([str(document.id)])
         return document
+
+    async def embed_again(self, document: Document, source: SourceDocument) -> None:
+        """Make a document's passages with the configured model beside those of another one.
+
+        Raises:
+            EmbeddingError: nothing has changed.
+        """
+        prepared = await prepare(source, embedding=self.embedding)
+        async with self._writing:
+            async with self.store.transaction():
+                await self.store.lock_name(f"document:{document.id}")
+                if not await Document.exists(
+                    id=document.id, deleted_at__isnull=True, updated_at=document.updated_at
+                ):
+                    return  # it was changed or deleted, and what is new has this model's vectors
+                await Chunk.filter(document_id=document.id, embedding_model=self.model_key).delete()
+                new_ids = await self._insert_chunks(document, prepared)
+                await Document.filter(id=document.id).update(chunk_count=len(prepared))
+                revision = await self._bump_revision()
+            self._see(revision)
+            self._take_over(document, prepared, new_ids, [])
+
+    def _take_over(
+        self,
+        document: Document,
+        prepared: Sequence[PreparedChunk],
+        new_ids: Sequence[int],
+        old_ids: Sequence[int],
+    ) -> None:
+        self.index.apply(
+            _entries(document, prepared, new_ids),
+            _vectors(prepared, self.embedding.identity.dimension),
+            old_ids,
+        )
+        self._forget()
 
     async def _insert_chunks(
         self, document: Document, prepared: Sequence[PreparedChunk]
@@ -281,24 +362,38 @@ class KnowledgeBase:
         for row in rows:
             row.document_id = document.id
         await Chunk.bulk_create(rows, batch_size=200)
-        return await _chunk_ids(document)
+        return await _chunk_ids(document, model_key=self.model_key)
 
-    async def remove(self, document: Document) -> None:
-        """Delete a document: its passages and text go, a tombstone stays for old replies' logs."""
+    async def remove(self, document: Document, *, keep_path: bool = False) -> bool:
+        """Delete a document: its passages and text go, a tombstone stays for old replies' logs.
+        False if it was deleted before.
+
+        With `keep_path`, the folder's synchronisation leaves its file alone until that changes.
+        """
         async with self._writing:
             async with self.store.transaction():
+                values: dict[str, Any] = {
+                    "deleted_at": self.clock.now(),
+                    "content": "",
+                    "content_hash": "",
+                    "chunk_count": 0,
+                    "key": None,
+                }
+                if not keep_path:
+                    values |= {"folder_path": None, "folder_hash": None}
+                found = Document.filter(id=document.id, deleted_at__isnull=True)
+                if not await found.update(**values):
+                    return False
+                await IngestionTask.filter(document_id=document.id).delete()
                 await Chunk.filter(document_id=document.id).delete()
-                await Document.filter(id=document.id).update(
-                    deleted_at=self.clock.now(),
-                    content="",
-                    content_hash="",
-                    chunk_count=0,
-                    folder_path=None,
-                )
                 revision = await self._bump_revision()
             self._see(revision)
-            self.index.remove_documents([str(document.id)])
+            # Before the first start has made it, there is no index that could be wrong.
+            for index in (self._index, self._old.index if self._old else None):
+                if index is not None:
+                    index.remove_documents([str(document.id)])
             self._forget()
+        return True
 
     def _forget(self) -> None:
         self._passages.forget()
@@ -310,14 +405,17 @@ class KnowledgeBase:
 
     async def report(self) -> None:
         """Count anew, and tell the listeners."""
-        ready = await Document.filter(deleted_at__isnull=True, status=DocumentStatus.READY).count()
-        failed = await Document.filter(
-            deleted_at__isnull=True, status=DocumentStatus.FAILED
-        ).count()
+        rows = (
+            await Document.filter(deleted_at__isnull=True)
+            .annotate(count=Count("id"))
+            .group_by("status")
+            .values_list("status", "count")
+        )
+        counts = {DocumentStatus(status): count for status, count in rows}
         self.progress = IndexProgress(
-            documents=max(ready + failed, self.folder_files),
-            ready=ready,
-            failed=failed,
+            documents=max(sum(counts.values()), self.folder_files),
+            ready=counts.get(DocumentStatus.READY, 0),
+            failed=counts.get(DocumentStatus.FAILED, 0),
             chunks=len(self._index) if self._index is not None else 0,
         )
         for listener in list(self.listeners):
@@ -346,9 +444,11 @@ class KnowledgeBase:
             self._seen_revision = revision
 
 
-async def _chunk_ids(document: Document) -> list[int]:
-    rows = await Chunk.filter(document_id=document.id).order_by("position").only("id")
-    return [row.id for row in rows]
+async def _chunk_ids(document: Document, *, model_key: str | None = None) -> list[int]:
+    rows = Chunk.filter(document_id=document.id)
+    if model_key is not None:
+        rows = rows.filter(embedding_model=model_key)
+    return [row.id for row in await rows.order_by("position").only("id")]
 
 
 def sha256(data: bytes) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from models.chunk import Chunk
 from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask
 from rag.errors import LoadingError, RagError
-from rag.loading import SUFFIXES, ParseLimits
+from rag.loading import SUFFIXES
 from rag.types import SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
 from resolvers.knowledge.records import (
+    MAPPING_SUFFIX,
     file_of,
     is_record_file,
     parse_mapping,
@@ -27,6 +31,13 @@ from resolvers.knowledge.records import (
 log = logging.getLogger("groundql.knowledge")
 
 MAX_PATH = 800
+# A file that was changed so short a time before it was read may change again with the same time
+# stamp. Nanoseconds.
+_SETTLED = 2_000_000_000
+
+# Size, time of the last change and number of a file (and of the mapping beside it) as it was when
+# it was synchronised.
+Stamp: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +50,18 @@ class FolderSync:
     failed: int
 
 
-async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "") -> FolderSync:
+async def sync_folder(
+    knowledge: KnowledgeBase,
+    folder: Path,
+    *,
+    prefix: str = "",
+    stamps: dict[str, Stamp] | None = None,
+) -> FolderSync:
     """Index files that are new or changed, by their SHA-256, and remove those that vanished.
 
     `prefix` goes before the paths: "" for KB_DIR, the absolute folder with a slash for any other,
-    so that each synchronisation only touches documents of its own folder.
+    so that each synchronisation only touches documents of its own folder. Files that look as
+    `stamps` says are not read again; it is kept up to date.
 
     A file that cannot be read as a document becomes a FAILED document that says why; an earlier
     version of it stays searchable. A JSON Lines file is one document per record. A folder that does
@@ -66,20 +84,21 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
     records: defaultdict[str, dict[str, Document]] = defaultdict(dict)
     for path, document in known.items():
         if file_of(path) not in files:
-            await knowledge.remove(document)
-            removed += 1
+            removed += await _remove(knowledge, document)
         elif file_of(path) != path:
             records[file_of(path)][path] = document
     await knowledge.report()
     indexed = unchanged = failed = 0
+    stamps = {} if stamps is None else stamps
+    for gone in stamps.keys() - files.keys():
+        del stamps[gone]
+    sync = _Sync(knowledge, stamps)
     for path, file in files.items():
         if is_record_file(path):
-            outcomes, gone = await _sync_records(
-                knowledge, path, file, known.get(path), records[path]
-            )
-            removed += gone
+            outcomes, vanished = await sync.records(path, file, known.get(path), records[path])
+            removed += vanished
         else:
-            outcomes = [await _sync_file(knowledge, path, file, known.get(path))]
+            outcomes = [await sync.file(path, file, known.get(path))]
         indexed += outcomes.count(DocumentStatus.READY)
         failed += outcomes.count(DocumentStatus.FAILED)
         unchanged += outcomes.count(None)
@@ -98,153 +117,194 @@ async def sync_folder(knowledge: KnowledgeBase, folder: Path, *, prefix: str = "
     return FolderSync(indexed, unchanged, removed, failed)
 
 
-async def reembed_foreign(knowledge: KnowledgeBase) -> int:
-    """Embed again what another model embedded; returns the number of documents."""
-    foreign = (
-        await Chunk.exclude(embedding_model=knowledge.model_key)
-        .distinct()
-        .values_list("document_id", flat=True)
-    )
-    for document in await Document.filter(id__in=list(foreign), deleted_at__isnull=True):
-        source = SourceDocument(
-            title=document.title,
-            content=document.content,
-            type=document.type,
-            category=document.category,
-            language=document.language,
-            pages=tuple(document.pages or ()),
-        )
-        await knowledge.put(document, source, content_hash=document.content_hash)
-        await knowledge.report()
-    if foreign:
-        log.info("Embedded %s documents again for the model %s", len(foreign), knowledge.model_key)
-    return len(foreign)
+async def _remove(knowledge: KnowledgeBase, document: Document) -> bool:
+    if document.deleted_at is None:
+        return await knowledge.remove(document)
+    # Deleted by hand before: without the file there is nothing to remember.
+    await Document.filter(id=document.id).update(folder_path=None, folder_hash=None)
+    return False
 
 
-async def _sync_file(
-    knowledge: KnowledgeBase, path: str, file: Path, document: Document | None
-) -> DocumentStatus | None:
-    """The new status, or None if the file has not changed."""
-    try:
-        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
-    except OSError as error:
-        log.warning("%s cannot be read: %s", path, error)
-        # Without a hash, so that the next synchronisation tries again.
-        return await _note_failure(document, path, f"{path} cannot be read: {error.strerror}.", "")
-    digest = sha256(data)
-    if document is not None and document.content_hash == digest:
-        return None
-    known = document
-    try:
-        [source] = await knowledge.parser.parse(path, data)
-        target = known or Document(folder_path=path, source=path, content="")
-        await knowledge.put(target, source, content_hash=digest)
-    except LoadingError as error:
-        log.warning("%s was not indexed: %s", path, error)
-        return await _note_failure(known, path, str(error), digest)
-    except Exception as error:
-        # One file must never keep the others, and the questions, waiting.
-        log.exception("%s was not indexed", path)
-        reason = (
-            str(error) if isinstance(error, RagError) else "it could not be indexed; see the log"
-        )
-        return await _note_failure(known, path, f"{path}: {reason}", "")
-    return DocumentStatus.READY
+@dataclass(frozen=True, slots=True)
+class _Sync:
+    """One run over a folder."""
+
+    knowledge: KnowledgeBase
+    stamps: dict[str, Stamp]
+
+    async def file(self, path: str, file: Path, document: Document | None) -> DocumentStatus | None:
+        """The new status, or None if the file has not changed."""
+        try:
+            stamp = await asyncio.to_thread(_stamp, file)
+            if document is not None and self.stamps.get(path) == stamp:
+                return None
+            self.stamps.pop(path, None)
+            data = await asyncio.to_thread(self._read, file)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", path, error)
+            # Without a hash, so that the next synchronisation tries again.
+            return await _note_failure(
+                document, path, f"{path} cannot be read: {error.strerror}.", ""
+            )
+        digest = sha256(data)
+        status = None
+        if document is None or document.folder_hash != digest:
+            document = await self._forget_deleted(document)
+            try:
+                (source,) = await self.knowledge.parser.parse(path, data)
+            except LoadingError as error:
+                log.warning("%s was not indexed: %s", path, error)
+                status = await _note_failure(document, path, str(error), digest)
+            else:
+                status = await self._put(path, source, digest, document, source_name=path)
+        self._note_stamp(path, stamp)
+        return status
+
+    async def records(
+        self, path: str, file: Path, failure: Document | None, known: dict[str, Document]
+    ) -> tuple[list[DocumentStatus | None], int]:
+        """The new status of each record, None for those that have not changed, and how many
+        vanished.
+
+        A file that cannot be read is one FAILED document, `failure`; what its records were before
+        stays searchable.
+        """
+        try:
+            stamp = await asyncio.to_thread(_stamp, file)
+            if (known or failure) and self.stamps.get(path) == stamp:
+                self.knowledge.folder_files += max(len(known), 1) - 1
+                return [None] * max(len(known), 1), 0
+            self.stamps.pop(path, None)
+            data = await asyncio.to_thread(self._read, file)
+        except OSError as error:
+            log.warning("%s cannot be read: %s", path, error)
+            reason = f"{path} cannot be read: {error.strerror}."
+            return [await _note_failure(failure, path, reason, "")], 0
+        mapping = await asyncio.to_thread(read_mapping, file)
+        digest = sha256(data + b"\0" + (mapping or b""))
+        if failure is not None and failure.folder_hash == digest:
+            self._note_stamp(path, stamp)
+            return [None], 0
+        try:
+            found = await self.knowledge.parser.parse(
+                path, data, mapping=parse_mapping(path, mapping)
+            )
+        except LoadingError as error:
+            log.warning("%s was not indexed: %s", path, error)
+            self._note_stamp(path, stamp)
+            return [await _note_failure(failure, path, str(error), digest)], 0
+        if failure is not None:
+            await _remove(self.knowledge, failure)
+        self.knowledge.folder_files += len(found) - 1
+        outcomes: list[DocumentStatus | None] = []
+        vanished = dict(known)
+        for number, source in enumerate(found, start=1):
+            name = record_path(path, source, number)
+            outcomes.append(await self._record(name, source, vanished.pop(name, None)))
+            if outcomes[-1] is not None:
+                await self.knowledge.report()
+        removed = 0
+        for document in vanished.values():
+            removed += await _remove(self.knowledge, document)
+        self._note_stamp(path, stamp)
+        return outcomes, removed
+
+    async def _record(
+        self, path: str, source: SourceDocument, document: Document | None
+    ) -> DocumentStatus | None:
+        """The new status, or None if the record has not changed."""
+        digest = record_hash(source)
+        if document is not None and document.folder_hash == digest:
+            return None
+        document = await self._forget_deleted(document)
+        return await self._put(path, source, digest, document, source_name=source.source or path)
+
+    async def _put(
+        self,
+        path: str,
+        source: SourceDocument,
+        digest: str,
+        document: Document | None,
+        *,
+        source_name: str,
+    ) -> DocumentStatus:
+        target = document or Document(folder_path=path, source=source_name, content="")
+        try:
+            await self.knowledge.put(
+                target,
+                source,
+                content_hash=digest,
+                properties={"folder_hash": digest, "source": source_name},
+                within=partial(_drop_task, target),
+            )
+        except Exception as error:
+            # One file must never keep the others, and the questions, waiting.
+            log.exception("%s was not indexed", path)
+            reason = (
+                str(error)
+                if isinstance(error, RagError)
+                else "it could not be indexed; see the log"
+            )
+            return await _note_failure(document, path, f"{path}: {reason}", "")
+        return DocumentStatus.READY
+
+    async def _forget_deleted(self, document: Document | None) -> Document | None:
+        """A changed file is a new document if an editor deleted the old one."""
+        if document is not None and document.deleted_at is not None:
+            await _remove(self.knowledge, document)
+            return None
+        return document
+
+    def _note_stamp(self, path: str, stamp: Stamp) -> None:
+        if stamp[1] + _SETTLED < time.time_ns():
+            self.stamps[path] = stamp
+
+    def _read(self, file: Path) -> bytes:
+        """The file, or enough of it for the parser to see that it is too large."""
+        with file.open("rb") as opened:
+            return opened.read(self.knowledge.parser.limits.file_mb * 1024 * 1024 + 1)
 
 
-async def _sync_records(
-    knowledge: KnowledgeBase,
-    path: str,
-    file: Path,
-    failure: Document | None,
-    known: dict[str, Document],
-) -> tuple[list[DocumentStatus | None], int]:
-    """The new status of each record, None for those that have not changed, and how many vanished.
-
-    A file that cannot be read is one FAILED document, `failure`; what its records were before stays
-    searchable.
-    """
-    try:
-        data = await asyncio.to_thread(_read, file, knowledge.parser.limits)
-    except OSError as error:
-        log.warning("%s cannot be read: %s", path, error)
-        reason = f"{path} cannot be read: {error.strerror}."
-        return [await _note_failure(failure, path, reason, "")], 0
-    mapping = await asyncio.to_thread(read_mapping, file)
-    digest = sha256(data + b"\0" + (mapping or b""))
-    if failure is not None and failure.content_hash == digest:
-        return [None], 0
-    try:
-        documents = await knowledge.parser.parse(path, data, mapping=parse_mapping(path, mapping))
-    except LoadingError as error:
-        log.warning("%s was not indexed: %s", path, error)
-        return [await _note_failure(failure, path, str(error), digest)], 0
-    if failure is not None:
-        await knowledge.remove(failure)
-    knowledge.folder_files += len(documents) - 1
-    outcomes: list[DocumentStatus | None] = []
-    vanished = dict(known)
-    for number, source in enumerate(documents, start=1):
-        name = record_path(path, source, number)
-        document = vanished.pop(name, None)
-        outcome = await _put_record(knowledge, name, source, document)
-        outcomes.append(outcome)
-        if outcome is not None:
-            await knowledge.report()
-    for document in vanished.values():
-        await knowledge.remove(document)
-    return outcomes, len(vanished)
-
-
-async def _put_record(
-    knowledge: KnowledgeBase, path: str, source: SourceDocument, document: Document | None
-) -> DocumentStatus | None:
-    """The new status, or None if the record has not changed."""
-    digest = record_hash(source)
-    if document is not None and document.content_hash == digest:
-        return None
-    target = document or Document(folder_path=path, content="")
-    target.source = source.source or path
-    try:
-        await knowledge.put(target, source, content_hash=digest)
-    except Exception as error:
-        # One record must never keep the others, and the questions, waiting.
-        log.exception("%s was not indexed", path)
-        reason = (
-            str(error) if isinstance(error, RagError) else "it could not be indexed; see the log"
-        )
-        return await _note_failure(document, path, f"{path}: {reason}", "")
-    return DocumentStatus.READY
+async def _drop_task(document: Document) -> None:
+    """What an editor has sent before the file changed is older than the file."""
+    await IngestionTask.filter(document_id=document.id).delete()
 
 
 async def _note_failure(
-    known: Document | None, path: str, reason: str, content_hash: str
+    known: Document | None, path: str, reason: str, folder_hash: str
 ) -> DocumentStatus:
     """List a file as FAILED; its earlier version, if any, stays searchable."""
-    document = known or Document(
+    if known is not None:
+        await Document.filter(id=known.id, deleted_at__isnull=True).update(
+            status=DocumentStatus.FAILED, failure=reason[:500], folder_hash=folder_hash
+        )
+        return DocumentStatus.FAILED
+    document = Document(
         folder_path=path,
         source=path,
         content="",
+        content_hash=folder_hash,
+        folder_hash=folder_hash,
         title=path.rpartition("/")[2][:300],
         type="document",
         category="general",
+        status=DocumentStatus.FAILED,
+        failure=reason[:500],
     )
-    document.status = DocumentStatus.FAILED
-    document.failure = reason[:500]
-    document.content_hash = content_hash
-    if known is None:
-        await document.save(force_create=True)
-    else:
-        await Document.filter(id=known.id).update(
-            status=document.status, failure=document.failure, content_hash=content_hash
-        )
+    await document.save(force_create=True)
     return DocumentStatus.FAILED
 
 
-def _read(file: Path, limits: ParseLimits) -> bytes:
-    """The file, or enough of it for the parser to see that it is too large."""
-    with file.open("rb") as opened:
-        return opened.read(limits.file_mb * 1024 * 1024 + 1)
+def _stamp(file: Path) -> Stamp:
+    found = file.stat()
+    stamp: Stamp = (found.st_size, found.st_mtime_ns, found.st_ino)
+    if not is_record_file(file.name):
+        return stamp
+    try:
+        mapping = file.with_name(file.name + MAPPING_SUFFIX).stat()
+    except OSError:
+        return stamp
+    return (*stamp, mapping.st_size, mapping.st_mtime_ns, mapping.st_ino)
 
 
 def _owns(prefix: str, path: str) -> bool:

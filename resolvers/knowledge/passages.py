@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 
 from models.chunk import Chunk
-from models.document import Document, DocumentStatus
+from models.document import Document
 from rag.index.knowledge import IndexEntry
 from rag.ingest import PreparedChunk
 from rag.plain import with_table_head
@@ -171,7 +171,6 @@ async def _all_chunks(model_key: str, columns: tuple[str, ...]) -> Any:
                 id__gt=last,
                 embedding_model=model_key,
                 document__deleted_at__isnull=True,
-                document__status__in=(DocumentStatus.READY, DocumentStatus.FAILED),
             )
             .order_by("id")
             .limit(_PAGE)

@@ -195,3 +195,49 @@ async def test_loading_does_not_block_the_event_loop() -> None:
     await waiting
     assert service.identity.name == "fake"
     await service.close()
+
+
+async def test_queries_come_between_the_parts_of_passages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While people ask, passages go in parts that are short enough to be waited for; once nobody
+    has asked for a while, in whole slices."""
+    now = 100.0
+    monkeypatch.setattr("rag.embedding.service.monotonic", lambda: now)
+
+    class SlowEmbedder(GatedEmbedder):
+        """Takes 5 ms of a clock of its own for each text of a hundred characters."""
+
+        def embed(self, texts: Sequence[str]) -> FloatMatrix:
+            nonlocal now
+            vectors = super().embed(texts)
+            now += sum(map(len, texts)) * 0.00005
+            return vectors
+
+    embedder = SlowEmbedder()
+    texts = [f"{number:02}".ljust(100, "x") for number in range(16)]
+    async with running(embedder) as service:
+        embedder.gate.set()
+        await service.embed_passages(texts)
+        assert [len(batch) for batch in embedder.seen] == [16]
+        embedder.seen.clear()
+
+        await service.embed_query("a question")
+        embedder.gate.clear()
+        while embedder.entered.acquire(blocking=False):
+            pass
+        work = asyncio.create_task(service.embed_passages(texts))
+        await asyncio.to_thread(embedder.entered.acquire)
+        question = asyncio.create_task(service.embed_query("another one"))
+        await asyncio.sleep(0.01)
+        embedder.gate.set()
+        await question
+        vectors = await work
+        sizes = [len(batch) for batch in embedder.seen]
+        assert embedder.seen[0] == ["a question"]
+        assert embedder.seen[2] == ["another one"]
+        assert sizes[1:2] + sizes[3:] == [6, 6, 4]
+        np.testing.assert_allclose(vectors, FakeEmbedder().embed(texts), atol=1e-6)
+
+        embedder.seen.clear()
+        now += 3
+        await service.embed_passages(texts)
+        assert [len(batch) for batch in embedder.seen] == [16]

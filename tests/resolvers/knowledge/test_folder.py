@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
 from resolvers.knowledge.base import KnowledgeBase, NotReady
-from resolvers.knowledge.folder import FolderSync, sync_folder
+from resolvers.knowledge.folder import FolderSync, Stamp, sync_folder
 from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, prepare_knowledge
 
@@ -163,16 +165,50 @@ async def test_no_odd_file_keeps_the_others_from_being_indexed(world: World) -> 
     await world.stop(knowledge)
 
 
-async def test_another_model_embeds_everything_again(world: World) -> None:
-    """Vectors of two models never mix: with another model every document is embedded anew."""
+async def test_a_deleted_document_comes_back_only_once_its_file_changes(world: World) -> None:
+    """Who deletes a document by hand does not find it again at the next start; a new version of the
+    file is a new document."""
     first = await world.start()
-    count = len(first.index)
+    kettle = await Document.get(folder_path="kettle.md")
+    assert await first.remove(kettle, keep_path=True) is True
+    assert await first.remove(kettle, keep_path=True) is False
+    assert await sync_folder(first, world.folder) == FolderSync(0, 4, 0, 0)
+    assert str(kettle.id) not in first.index.document_ids()
+    (world.folder / "kettle.md").write_text("# Kettle\n\nA new manual.\n")
+    assert await sync_folder(first, world.folder) == FolderSync(1, 3, 0, 0)
+    again = await Document.get(folder_path="kettle.md")
+    assert again.id != kettle.id
+    assert (await Document.get(id=kettle.id)).deleted_at is not None
+    # Deleted by hand again, and then its file: nothing is left to remember.
+    await first.remove(again, keep_path=True)
+    (world.folder / "kettle.md").unlink()
+    assert await sync_folder(first, world.folder) == FolderSync(0, 3, 0, 0)
+    assert not await Document.exists(folder_path="kettle.md")
     await world.stop(first)
-    world.embedder = CountingEmbedder(dimension=32)
-    second = await world.start()
-    assert len(second.index) == count
-    assert {row.embedding_model for row in await Chunk.all()} == {second.model_key}
-    await world.stop(second)
+
+
+async def test_files_that_look_unchanged_are_not_read(world: World) -> None:
+    """Size, time and number of a file decide, once its last change is some seconds old; a file
+    that was changed just now is read again."""
+    knowledge = await world.start()
+    old = time.time() - 60
+    for file in world.folder.iterdir():
+        os.utime(file, (old, old))
+    stamps: dict[str, Stamp] = {}
+    await sync_folder(knowledge, world.folder, stamps=stamps)
+    assert set(stamps) == {"kettle.md", "returns.md", "shipping.md", "urlaub.md"}
+    kettle = world.folder / "kettle.md"
+    text = kettle.read_text()
+    kettle.write_text(text.replace("a month", "a week."))
+    os.utime(kettle, (old, old))  # the same size, the same time: not to be told apart
+    assert await sync_folder(knowledge, world.folder, stamps=stamps) == FolderSync(0, 4, 0, 0)
+    os.utime(kettle)
+    assert await sync_folder(knowledge, world.folder, stamps=stamps) == FolderSync(1, 3, 0, 0)
+    assert "kettle.md" not in stamps
+    (world.folder / "urlaub.md").unlink()
+    await sync_folder(knowledge, world.folder, stamps=stamps)
+    assert set(stamps) == {"returns.md", "shipping.md"}
+    await world.stop(knowledge)
 
 
 async def test_a_missing_folder_removes_nothing(world: World) -> None:

@@ -1,0 +1,94 @@
+"""Keeping a source in step by its list of keys and hashes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from models.document import Document, DocumentStatus
+from resolvers.context import Context
+from resolvers.errors import InvalidInput
+from resolvers.knowledge.documents import EDITORS
+from resolvers.knowledge.submission import MAX_KEY, MAX_SOURCE
+from resolvers.text import check_text
+
+MAX_ENTRIES: Final = 10_000
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a source must send, what of it is gone, and whether that was deleted."""
+
+    wanted: list[str]
+    missing: list[str]
+    deleted: int
+
+
+async def sync_manifest(
+    context: Context,
+    source: str,
+    entries: Sequence[tuple[str, str]],
+    *,
+    delete_missing: bool = False,
+) -> Manifest:
+    """Compare a source's full list of (key, SHA-256) with its documents.
+
+    Wanted are keys that are new, were changed, or have failed. Missing are the keys of the source's
+    documents that are not listed; they are deleted only if that is asked for. An empty list never
+    deletes: it is more likely a mistake.
+
+    Raises:
+        Unauthenticated, Forbidden, InvalidInput
+    """
+    context.require_role(*EDITORS)
+    source = source.strip()
+    check_text("source", source, maximum=MAX_SOURCE)
+    listed = _checked(entries)
+    if delete_missing and not listed:
+        raise InvalidInput(
+            "entries", "An empty list with deleteMissing would delete all documents of the source."
+        )
+    documents = [
+        row
+        for row in await Document.filter(
+            source=source, key__isnull=False, deleted_at__isnull=True
+        ).only("id", "key", "content_hash", "status", "folder_path")
+        if row.key is not None
+    ]
+    known = {
+        row.key: row.content_hash for row in documents if row.status is not DocumentStatus.FAILED
+    }
+    wanted = [key for key, hash in listed.items() if known.get(key) != hash]
+    gone = [row for row in documents if not _is_listed(row.key or "", listed)]
+    deleted = 0
+    if delete_missing:
+        for row in gone:
+            deleted += await context.services.knowledge.remove(row)
+        await context.services.knowledge.report()
+    return Manifest(wanted, sorted(row.key or "" for row in gone), deleted)
+
+
+def _is_listed(key: str, listed: dict[str, str]) -> bool:
+    """Further documents of one file are known by its key and a number."""
+    return key in listed or key.rpartition("#")[0] in listed
+
+
+def _checked(entries: Sequence[tuple[str, str]]) -> dict[str, str]:
+    if len(entries) > MAX_ENTRIES:
+        raise InvalidInput("entries", f"A manifest has at most {MAX_ENTRIES} entries.")
+    listed: dict[str, str] = {}
+    for key, digest in entries:
+        key, digest = key.strip(), digest.strip().lower()
+        check_text("entries", key, maximum=MAX_KEY)
+        if key in listed:
+            raise InvalidInput("entries", f'The key "{key}" is listed twice.')
+        if not _SHA256.fullmatch(digest):
+            raise InvalidInput(
+                "entries", f'The hash of "{key}" is no SHA-256 in 64 hexadecimal digits.'
+            )
+        listed[key] = digest
+    return listed

@@ -1,0 +1,261 @@
+"""Taking in documents: checks, the same content again, and the queue's tasks.
+
+What is answered is in the database: the document, and what its next version is made of. Everything
+here runs in transactions of the caller's, under the names that are locked: first the key, then the
+content. So of twenty who send the same at once one makes the document, and the others get it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask, TaskKind
+from models.store import Store
+from rag.loading import SUFFIXES
+from rag.loading.limits import MEGABYTE
+from rag.types import SourceDocument
+from resolvers.clock import Clock
+from resolvers.errors import InvalidInput
+from resolvers.text import check_text
+
+MAX_TITLE: Final = 300
+MAX_CONTENT: Final = 2_000_000
+MAX_LABEL: Final = 60
+MAX_SOURCE: Final = 1_000
+MAX_KEY: Final = 200
+DEFAULT_TYPE: Final = "document"
+DEFAULT_CATEGORY: Final = "general"
+
+_LANGUAGE = re.compile(r"[a-z]{2}")
+_WORD = re.compile(r"[^\W_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """What a person says about a document; None is left open."""
+
+    title: str | None = None
+    type: str | None = None
+    category: str | None = None
+    language: str | None = None
+    source: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A document that was sent, checked. A text has no `file_name` and is valid UTF-8."""
+
+    properties: Properties
+    payload: bytes
+    file_name: str | None = None
+    mapping: dict[str, Any] | None = None
+
+    @property
+    def content_hash(self) -> str:
+        return hashlib.sha256(self.payload).hexdigest()
+
+
+def check_properties(properties: Properties) -> Properties:
+    """The properties without surrounding blanks, the title in one line, the language in lower case.
+
+    Raises:
+        InvalidInput
+    """
+    checked: dict[str, str | None] = {}
+    for field, maximum in (
+        ("title", MAX_TITLE),
+        ("type", MAX_LABEL),
+        ("category", MAX_LABEL),
+        ("source", MAX_SOURCE),
+        ("key", MAX_KEY),
+    ):
+        text: str | None = getattr(properties, field)
+        if text is not None:
+            text = " ".join(text.split()) if field == "title" else text.strip()
+            check_text(field, text, maximum=maximum)
+        checked[field] = text
+    language = properties.language
+    if language is not None:
+        language = language.strip().lower()
+        if not _LANGUAGE.fullmatch(language):
+            raise InvalidInput(
+                "language", 'language must be a two-letter code of ISO 639-1, such as "en".'
+            )
+    return Properties(**checked, language=language)
+
+
+def check_content(content: str) -> str:
+    """A text whose lines end in single line feeds.
+
+    Raises:
+        InvalidInput
+    """
+    check_text("content", content, maximum=MAX_CONTENT)
+    if not _WORD.search(content):
+        raise InvalidInput("content", "content is empty: there is no word to search for.")
+    return content.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def text_submission(properties: Properties, content: str) -> Submission:
+    """
+    Raises:
+        InvalidInput
+    """
+    if properties.title is None:
+        raise InvalidInput("title", "title is missing.")
+    checked = check_properties(properties)
+    return Submission(checked, check_content(content).encode())
+
+
+def file_submission(
+    properties: Properties,
+    name: str,
+    data: bytes,
+    *,
+    max_mb: int,
+    mapping: dict[str, Any] | None = None,
+) -> Submission:
+    """A file of at most `max_mb`, with its name as the source if nothing is said.
+
+    Raises:
+        InvalidInput
+    """
+    name = PurePosixPath(name.replace("\\", "/")).name.strip()
+    check_text("file", name, maximum=MAX_TITLE)
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InvalidInput(
+            "file",
+            f"{name}: files of this kind cannot be read. "
+            f"The name must end in one of {', '.join(sorted(SUFFIXES))}.",
+        )
+    if not data:
+        raise InvalidInput("file", f"{name}: the file is empty.")
+    if len(data) > max_mb * MEGABYTE:
+        raise InvalidInput("file", f"{name}: the file is larger than {max_mb} MB.")
+    checked = check_properties(properties)
+    return Submission(replace(checked, source=checked.source or name), data, name, mapping)
+
+
+async def lock_submissions(store: Store, submissions: Sequence[Submission]) -> None:
+    """In a transaction: hold the names of all, in one order for everyone."""
+    keys = {f"document-key:{one.properties.key}" for one in submissions if one.properties.key}
+    contents = {f"document-content:{one.content_hash}" for one in submissions}
+    for name in (*sorted(keys), *sorted(contents)):
+        await store.lock_name(name)
+
+
+async def submit(clock: Clock, submission: Submission) -> Document:
+    """Take a document in: the one that is there already, with a new version to come if anything
+    differs, or a new one. Call it in a transaction, after `lock_submissions`."""
+    properties = submission.properties
+    document = None
+    if properties.key is not None:
+        document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
+    if document is None:
+        twin = Document.filter(content_hash=submission.content_hash, deleted_at__isnull=True)
+        if properties.key is not None:
+            # One without a key, that was sent: now it gets its key.
+            twin = twin.filter(key__isnull=True, folder_path__isnull=True)
+        document = await twin.order_by("id").first()
+        if document is None:
+            return await _create(clock, submission)
+        if properties.key is None:
+            # The same content is the same document, whatever else is said of it this time.
+            if document.status is DocumentStatus.FAILED and document.folder_path is None:
+                await put_task(clock, document, _task(submission))
+            return document
+        document.key = properties.key
+        await Document.filter(id=document.id).update(key=properties.key)
+    if not await _is_known(document, submission):
+        document.content_hash = submission.content_hash
+        await put_task(clock, document, _task(submission), content_hash=submission.content_hash)
+    return document
+
+
+async def put_task(
+    clock: Clock, document: Document, task: IngestionTask, *, content_hash: str | None = None
+) -> None:
+    """Make a task the only one of its document, which is shown as PENDING. In a transaction."""
+    await IngestionTask.filter(document_id=document.id).delete()
+    task.document_id = document.id
+    task.next_attempt_at = clock.now()
+    await task.save(force_create=True)
+    document.status, document.failure = DocumentStatus.PENDING, None
+    document.updated_at = clock.now()
+    values: dict[str, Any] = {} if content_hash is None else {"content_hash": content_hash}
+    await Document.filter(id=document.id).update(
+        status=document.status, failure=None, updated_at=document.updated_at, **values
+    )
+
+
+async def add_records(
+    clock: Clock, task: IngestionTask, document: Document, records: Sequence[SourceDocument]
+) -> None:
+    """A file that holds several documents: those after the first become documents of their own,
+    known by the first one's key (or id) and their number. In the transaction of the first."""
+    for number, record in enumerate(records, start=2):
+        properties = Properties(
+            title=record.title[:MAX_TITLE],
+            type=record.type,
+            category=record.category,
+            language=record.language,
+            source=task.source,
+            key=f"{document.key or document.id}#{number}"[-MAX_KEY:],
+        )
+        await submit(clock, Submission(properties, record.content.encode()))
+
+
+async def _create(clock: Clock, submission: Submission) -> Document:
+    properties = submission.properties
+    document = Document(
+        title=properties.title or submission.file_name or "",
+        type=properties.type or DEFAULT_TYPE,
+        category=properties.category or DEFAULT_CATEGORY,
+        language=properties.language,
+        source=properties.source,
+        key=properties.key,
+        # What was sent as text can be read at once; of a file it is known once it was read.
+        content="" if submission.file_name else submission.payload.decode(),
+        content_hash=submission.content_hash,
+        status=DocumentStatus.PENDING,
+    )
+    await document.save(force_create=True)
+    await put_task(clock, document, _task(submission))
+    return document
+
+
+def _task(submission: Submission) -> IngestionTask:
+    properties = submission.properties
+    is_text = submission.file_name is None
+    return IngestionTask(
+        kind=TaskKind.TEXT if is_text else TaskKind.FILE,
+        title=properties.title,
+        type=properties.type,
+        category=properties.category,
+        language=properties.language,
+        source=properties.source,
+        file_name=submission.file_name,
+        mapping=submission.mapping,
+        payload=submission.payload,
+    )
+
+
+async def _is_known(document: Document, submission: Submission) -> bool:
+    """Whether this is what was sent last, and it has not failed."""
+    if document.content_hash != submission.content_hash or document.status is DocumentStatus.FAILED:
+        return False
+    task = await IngestionTask.get_or_none(document_id=document.id)
+    for field in ("title", "type", "category", "language", "source"):
+        said = getattr(submission.properties, field)
+        newest = (getattr(task, field) if task else None) or getattr(document, field)
+        if said not in (None, newest):
+            return False
+    return True

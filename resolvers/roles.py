@@ -1,0 +1,74 @@
+"""Who may change what: the roles of people."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from models.store import Store
+from models.user import Role, User
+from resolvers.clock import Clock
+from resolvers.context import Context
+from resolvers.email_address import normalise
+from resolvers.errors import BadUserInput
+from resolvers.passwords import PasswordHasher, check_password
+
+log = logging.getLogger("groundql.accounts")
+
+_LOCK = "user-roles"
+
+
+async def set_user_role(context: Context, user_id: UUID | None, role: Role) -> User | None:
+    """Give a person another role; None if there is no such person.
+
+    Rights are looked up for every operation, so it counts from their next one on.
+
+    Raises:
+        Unauthenticated, Forbidden
+        BadUserInput: there would be no ADMIN left.
+    """
+    viewer = context.require_role(Role.ADMIN)
+    store = context.services.store
+    async with store.transaction():
+        await store.lock_name(_LOCK)
+        user = None if user_id is None else await User.get_or_none(id=user_id)
+        if user is None:
+            return None
+        if user.role is Role.ADMIN and role is not Role.ADMIN:
+            others = User.filter(role=Role.ADMIN).exclude(id=user.id)
+            if not await others.exists():
+                raise BadUserInput("This is the last ADMIN; make somebody else ADMIN first.")
+        if user.role is not role:
+            user.role = role
+            await User.filter(id=user.id).update(role=role)
+            log.info("User %s is %s now, by %s", user.id, role, viewer.id)
+    return user
+
+
+async def make_admin(store: Store, email: str) -> bool:
+    """Give the account with this address the role ADMIN; False if there is no such account.
+
+    Raises:
+        InvalidInput: the address.
+    """
+    return bool(await User.filter(email=normalise(email)).update(role=Role.ADMIN))
+
+
+async def create_admin(
+    clock: Clock, passwords: PasswordHasher, *, email: str, password: str
+) -> User:
+    """Make an account with the role ADMIN and a confirmed address.
+
+    Raises:
+        InvalidInput: the address or the password.
+        IntegrityError: the address has an account.
+    """
+    email = normalise(email)
+    check_password(password, email)
+    return await User.create(
+        email=email,
+        display_name=email.rpartition("@")[0][:100],
+        password_hash=await passwords.hash(password),
+        role=Role.ADMIN,
+        email_verified_at=clock.now(),
+    )

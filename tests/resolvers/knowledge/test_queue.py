@@ -1,0 +1,330 @@
+"""The queue of documents that wait to be indexed, on each kind of store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tortoise.exceptions import OperationalError
+
+from models.chunk import Chunk
+from models.document import Document, DocumentStatus
+from models.errors import StoreUnavailable
+from models.ingestion import IngestionTask
+from models.store import Store
+from rag.embedding.fake import FakeEmbedder
+from rag.errors import LoadingError
+from rag.types import FloatMatrix, SourceDocument
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue
+from resolvers.knowledge.submission import (
+    Properties,
+    Submission,
+    file_submission,
+    lock_submissions,
+    submit,
+    text_submission,
+)
+from tests.application import test_settings
+from tests.clock import SettableClock
+from wiring import Parts, create_knowledge, prepare_knowledge
+
+pytestmark = pytest.mark.anyio
+
+TENT = "The tent Borealis weighs two kilograms."
+
+
+class FailingEmbedder(FakeEmbedder):
+    """Fails so often, for texts about tents."""
+
+    failures = 0
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        if self.failures and any("tent" in text for text in texts):
+            self.failures -= 1
+            raise RuntimeError("out of memory")
+        return super().embed(texts)
+
+
+class World:
+    """A knowledge base without documents, and queues that work only when they are told."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.clock = SettableClock()
+        self.embedder = FailingEmbedder()
+        self.folder = folder / "kb"
+        self.folder.mkdir()
+        self.settings = test_settings(folder, "sqlite://unused")
+        self.knowledge = self.another()
+        self.queue = self.new_queue()
+
+    def another(self) -> KnowledgeBase:
+        parts = Parts(clock=self.clock, embedder=lambda: self.embedder)
+        return create_knowledge(self.settings, parts, self.store)
+
+    def new_queue(self, parser: Any = None) -> IngestionQueue:
+        return IngestionQueue(
+            store=self.store,
+            clock=self.clock,
+            knowledge=self.knowledge,
+            parser=parser or self.knowledge.parser,
+        )
+
+    async def send(self, content: str = TENT, **properties: str) -> Document:
+        return await self.submit(
+            text_submission(Properties(**{"title": "Tents", **properties}), content)
+        )
+
+    async def submit(self, submission: Submission) -> Document:
+        async with self.store.transaction():
+            await lock_submissions(self.store, [submission])
+            return await submit(self.clock, submission)
+
+    async def found(self, question: str = "How much does the Borealis weigh?") -> list[str]:
+        pipeline = await self.knowledge.pipeline()
+        return [hit.passage.text for hit in (await pipeline.retrieve(question)).hits]
+
+
+@pytest.fixture
+async def world(
+    anyio_backend: str, empty_database_url: str, tmp_path: Path
+) -> AsyncIterator[World]:
+    store = Store(empty_database_url)
+    await store.open()
+    world = World(store, tmp_path)
+    await prepare_knowledge(world.knowledge, world.folder)
+    yield world
+    await world.knowledge.embedding.close()
+    await world.knowledge.close()
+    await store.close()
+
+
+async def row(document: Document) -> Document:
+    return await Document.get(id=document.id)
+
+
+async def test_a_task_becomes_a_version(world: World) -> None:
+    """PENDING, then READY with its passages; the task is gone; there is nothing to do again."""
+    document = await world.send()
+    assert document.status is DocumentStatus.PENDING
+    assert await world.found() == []
+    assert await world.queue.run_due() == 1
+    assert (await row(document)).status is DocumentStatus.READY
+    assert await world.found() == [TENT]
+    assert await IngestionTask.all().count() == 0
+    assert await world.queue.run_due() == 0
+
+
+async def test_what_fails_for_a_while_is_tried_again(world: World) -> None:
+    """Later and later; the version before answers meanwhile; then the new one does."""
+    document = await world.send(key="t")
+    await world.queue.run_due()
+    new = TENT.replace("two", "nine")
+    world.embedder.failures = 2
+    await world.send(new, key="t")
+    assert await world.queue.run_due() == 1
+    waiting = await row(document)
+    assert (waiting.status, waiting.content) == (DocumentStatus.PENDING, TENT)
+    assert await world.queue.run_due() == 0
+    world.clock.forward(seconds=10)
+    assert await world.queue.run_due() == 1
+    world.clock.forward(seconds=19)
+    assert await world.queue.run_due() == 0
+    assert await world.found() == [TENT]
+    world.clock.forward(seconds=1)
+    assert await world.queue.run_due() == 1
+    assert await world.found() == [new]
+    assert ((await row(document)).version, await Chunk.all().count()) == (2, 1)
+
+
+async def test_what_always_fails_is_given_up(world: World) -> None:
+    """FAILED with a sentence after some attempts; what was sent is kept, and works later."""
+    document = await world.send()
+    world.embedder.failures = MAX_ATTEMPTS
+    for _ in range(MAX_ATTEMPTS):
+        assert await world.queue.run_due() == 1
+        world.clock.forward(hours=1)
+    failed = await row(document)
+    assert (failed.status, failed.failure) == (DocumentStatus.FAILED, GAVE_UP)
+    assert await world.queue.run_due() == 0
+    task = await IngestionTask.get(document_id=document.id)
+    assert (task.payload, task.next_attempt_at) == (TENT.encode(), None)
+    # Sending it again is another try.
+    assert (await world.send()).status is DocumentStatus.PENDING
+    await world.queue.run_due()
+    assert await world.found() == [TENT]
+    assert (await row(document)).failure is None
+
+
+async def test_a_file_that_cannot_be_read_fails_at_once(world: World) -> None:
+    """Another try would end in the same way."""
+    document = await world.submit(file_submission(Properties(), "a.md", b"\xff", max_mb=20))
+    assert await world.queue.run_due() == 1
+    failed = await row(document)
+    assert failed.status is DocumentStatus.FAILED
+    assert failed.failure is not None
+    assert "UTF-8" in failed.failure
+    assert await world.queue.run_due() == 0
+
+
+async def test_a_process_that_dies_leaves_nothing_half_done(world: World) -> None:
+    """Its lease runs out, or the next server lifts it, and the task is done by another one; after
+    many deaths the document is given up."""
+    document = await world.send()
+    assert await world.queue._claim() is not None
+    assert (await row(document)).status is DocumentStatus.PROCESSING
+    second = world.new_queue()
+    assert await second._claim() is None
+    world.clock.forward(seconds=30)
+    assert await second._claim() is not None
+    assert await second._claim() is None
+    third = world.new_queue()
+    await third.release()
+    assert await third.run_due() == 1
+    assert await world.found() == [TENT]
+    other = await world.send(TENT + " Twice.")
+    for _ in range(MAX_ATTEMPTS):
+        assert await world.queue._claim() is not None
+        await world.queue.release()
+    assert await world.queue._claim() is None
+    failed = await row(other)
+    assert (failed.status, failed.failure) == (DocumentStatus.FAILED, GAVE_UP)
+
+
+async def test_who_lost_a_task_stores_nothing(world: World) -> None:
+    """Neither its result nor its failure, once another one has taken the task or it was replaced or
+    its document deleted."""
+    document = await world.send()
+    slow = await world.queue._claim()
+    assert slow is not None
+    await world.queue.release()
+    assert await world.new_queue().run_due() == 1
+    before = await row(document)
+    await world.queue._process(slow)
+    await world.queue._fail(slow, "too late")
+    await world.queue._retry(slow)
+    assert await row(document) == before
+    assert (await row(document)).status is DocumentStatus.READY
+    ids = [chunk.id for chunk in await Chunk.all()]
+
+    await world.send(TENT + " A", key="t")
+    replaced = await world.queue._claim()
+    assert replaced is not None
+    await world.send(TENT + " B", key="t")
+    await world.queue._process(replaced)
+    assert [chunk.id for chunk in await Chunk.all()] == ids
+    assert await world.queue.run_due() == 1
+    assert [row.content for row in await Document.filter(key="t")] == [TENT + " B"]
+
+    await world.send(TENT + " C", key="t")
+    deleted = await world.queue._claim()
+    assert deleted is not None
+    await world.knowledge.remove(await Document.get(key="t"))
+    await world.queue._process(deleted)
+    assert await world.queue.run_due() == 0
+    assert not any("C" in text for text in await world.found())
+
+
+async def test_a_version_is_stored_as_a_whole_or_not_at_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that goes away in the middle of storing leaves the version before as it was."""
+    document = await world.send(key="t")
+    await world.queue.run_due()
+    rows = await Chunk.all().values()
+    insert = KnowledgeBase._insert_chunks
+
+    async def broken(*arguments: Any) -> list[int]:
+        await insert(*arguments)
+        raise StoreUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KnowledgeBase, "_insert_chunks", broken)
+        await world.send(TENT.replace("two", "nine"), key="t")
+        assert await world.queue.run_due() == 1
+    assert await Chunk.all().values() == rows
+    assert await world.found() == [TENT]
+    assert ((await row(document)).content, (await row(document)).version) == (TENT, 1)
+    world.clock.forward(seconds=10)
+    await world.queue.run_due()
+    assert await world.found() == [TENT.replace("two", "nine")]
+
+
+async def test_several_workers_take_different_tasks(world: World) -> None:
+    """Twenty tasks and four workers: each is done once."""
+    for number in range(20):
+        await world.send(f"{TENT} Number {number}.")
+    taken = await asyncio.gather(*(world.new_queue().run_due() for _ in range(4)))
+    assert sum(taken) == 20
+    assert await Document.filter(status=DocumentStatus.READY).count() == 20
+    assert await Chunk.all().count() == 20 == len(world.knowledge.index)
+
+
+async def test_what_is_stored_is_taken_up_at_once(world: World) -> None:
+    """A started queue waits for no clock when it is woken, and leaves nothing behind when it
+    stops."""
+    await world.queue.start()
+    document = await world.send()
+    world.queue.wake()
+    while await world.found() != [TENT]:  # noqa: ASYNC110 (of the index)
+        await asyncio.sleep(0.01)
+    await world.queue.stop()
+    assert (await row(document)).status is DocumentStatus.READY
+
+
+async def test_a_file_of_records_becomes_many_documents(world: World) -> None:
+    """The first is the document that was sent; the others are known by its key and their number,
+    and stored with it."""
+
+    class Records:
+        async def parse(
+            self, name: str, data: bytes, *, mapping: Any = None
+        ) -> list[SourceDocument]:
+            if data == b"none":
+                raise LoadingError("There is no record in it.")
+            return [
+                SourceDocument(title=f"Record {n}", content=f"Text {n} {data.decode()}")
+                for n in range(3)
+            ]
+
+    queue = world.new_queue(Records())
+    first = await world.submit(file_submission(Properties(key="r"), "a.md", b"one", max_mb=20))
+    assert await queue.run_due() == 3
+    rows = {document.key: document for document in await Document.all()}
+    assert {key: document.title for key, document in rows.items()} == {
+        "r": "Record 0",
+        "r#2": "Record 1",
+        "r#3": "Record 2",
+    }
+    assert rows["r"].id == first.id
+    await world.submit(file_submission(Properties(key="r"), "a.md", b"two", max_mb=20))
+    assert await queue.run_due() == 3
+    assert {document.version for document in await Document.all()} == {2}
+    assert await Document.all().count() == 3
+
+
+async def test_a_database_that_is_away_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers go on once it is back."""
+    claim = world.queue._claim
+    calls = 0
+
+    async def away() -> IngestionTask | None:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise StoreUnavailable("away") if calls == 1 else OperationalError("odd")
+        return await claim()
+
+    monkeypatch.setattr(world.queue, "_claim", away)
+    await world.send()
+    await world.queue.start()
+    while not await world.found():  # noqa: ASYNC110 (of the store)
+        await asyncio.sleep(0.05)
+    await world.queue.stop()
+    assert calls >= 3

@@ -1,0 +1,160 @@
+"""From one embedding model to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.chunk import Chunk
+from models.document import Document
+from models.store import Store
+from rag.embedding.base import Embedder
+from rag.embedding.fake import FakeEmbedder
+from rag.types import SourceDocument
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.reembedding import Reembedding, stored_source
+from tests.application import test_settings, write_documents
+from wiring import Parts, create_knowledge, create_reembedding, prepare_knowledge
+
+pytestmark = pytest.mark.anyio
+
+QUESTION = "Parcels to Switzerland"
+
+
+class World:
+    """The small knowledge base, embedded by a model of 64 dimensions."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder = write_documents(folder / "kb")
+        self.store = store
+        self.settings = test_settings(folder, "sqlite://unused")
+
+    async def fill(self) -> None:
+        knowledge, _ = self.open(FakeEmbedder())
+        await prepare_knowledge(knowledge, self.folder)
+        await self.close(knowledge)
+
+    def open(
+        self, embedder: Embedder, old: Embedder | None = None
+    ) -> tuple[KnowledgeBase, Reembedding]:
+        def load_old(name: str) -> Embedder:
+            if old is None:
+                raise OSError(f"there is no {name}")
+            return old
+
+        parts = Parts(embedder=lambda: embedder, old_embedder=load_old)
+        knowledge = create_knowledge(self.settings, parts, self.store)
+        return knowledge, create_reembedding(self.settings, parts, knowledge)
+
+    async def close(self, knowledge: KnowledgeBase) -> None:
+        await knowledge.embedding.close()
+        await knowledge.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, store: Store) -> World:
+    world = World(tmp_path, store)
+    await world.fill()
+    return world
+
+
+async def found(knowledge: KnowledgeBase) -> set[str]:
+    pipeline = await knowledge.pipeline()
+    hits = (await pipeline.retrieve(QUESTION)).hits
+    assert hits[0].passage.title == "Shipping"
+    return {hit.passage.title for hit in hits}
+
+
+async def test_the_old_model_answers_until_the_new_index_is_whole(world: World) -> None:
+    """While documents are embedded again every one of them is found, by the old model; then the new
+    index takes over at once, and what began with the old one still ends well."""
+    old, new = FakeEmbedder(), FakeEmbedder(dimension=32)
+    knowledge, reembedding = world.open(new, old)
+    knowledge.embedding.start()
+    await knowledge.open()
+    assert len(knowledge.index) == 0
+    assert await reembedding.begin() is True
+    knowledge.announce_ready()
+    before = await found(knowledge)
+    assert len(before) == 4
+    begun = await knowledge.pipeline()
+    seen = []
+
+    async def look() -> None:
+        seen.append(await found(knowledge))
+
+    report = knowledge.report
+
+    async def reporting() -> None:
+        await report()
+        await look()
+
+    knowledge.report = reporting  # type: ignore[method-assign]
+    assert await reembedding.run() == 4
+    knowledge.report = report  # type: ignore[method-assign]
+    assert seen == [before] * 4
+    assert old.batches == [1]  # the question's vector is kept
+    assert len(knowledge.index) == 4
+    assert (await knowledge.pipeline()).index is knowledge.index
+    assert await found(knowledge) == before
+    assert (await begun.retrieve("Another question on Switzerland")).hits
+    assert {row.embedding_model for row in await Chunk.all()} == {
+        knowledge.model_key,
+        old.identity.key,
+    }
+    await reembedding.close()
+    await world.close(knowledge)
+
+
+async def test_a_crash_between_keeps_what_was_embedded(world: World) -> None:
+    """The next start embeds only the rest, then forgets the old passages."""
+    knowledge, _ = world.open(FakeEmbedder(dimension=32), FakeEmbedder())
+    knowledge.embedding.start()
+    await knowledge.open()
+    first = await Document.all().order_by("id").first()
+    assert first is not None
+    await knowledge.embed_again(first, stored_source(first))
+    await world.close(knowledge)
+
+    embedder = FakeEmbedder(dimension=32)
+    knowledge, reembedding = world.open(embedder)
+    knowledge.embedding.start()
+    await knowledge.open()
+    assert await reembedding.begin() is False
+    assert await reembedding.run() == 3
+    await reembedding._retiring  # type: ignore[misc]
+    assert {row.embedding_model for row in await Chunk.all()} == {knowledge.model_key}
+    assert len(knowledge.index) == await Chunk.all().count()
+    await reembedding.close()
+    await world.close(knowledge)
+
+
+async def test_without_the_old_model_questions_wait(world: World) -> None:
+    """Nobody is answered from a part of the documents: readiness comes with the last of them."""
+    knowledge, reembedding = world.open(FakeEmbedder(dimension=32))
+    ready = []
+    embed_again = knowledge.embed_again
+
+    async def watched(document: Document, source: SourceDocument) -> None:
+        ready.append(knowledge.is_ready)
+        await embed_again(document, source)
+
+    knowledge.embed_again = watched  # type: ignore[method-assign]
+    await prepare_knowledge(knowledge, world.folder, reembedding=reembedding)
+    assert ready == [False] * 4
+    assert knowledge.is_ready
+    assert len(await found(knowledge)) == 4
+    await reembedding.close()
+    await world.close(knowledge)
+
+
+async def test_the_same_model_embeds_nothing(world: World) -> None:
+    """With the model of before there is nothing to do."""
+    embedder = FakeEmbedder()
+    knowledge, reembedding = world.open(embedder)
+    await prepare_knowledge(knowledge, world.folder, reembedding=reembedding)
+    assert embedder.batches == []
+    assert knowledge.is_ready
+    await reembedding.close()
+    await world.close(knowledge)

@@ -1,0 +1,161 @@
+"""Documents from outside systems, over the signed webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from models.document import Document, DocumentStatus
+from models.ingestion import WebhookDelivery
+from rag.embedding.fake import FakeEmbedder
+from tests.application import Running, running_app, test_settings, write_documents
+
+pytestmark = pytest.mark.anyio
+
+KEY = b"0123456789abcdef01234567"
+SECRET = "whsec_" + base64.b64encode(KEY).decode()
+TENT = {"key": "t", "title": "Tents", "content": "The tent Borealis weighs two kilograms."}
+
+
+@pytest.fixture
+async def app(
+    anyio_backend: str, empty_database_url: str, tmp_path: Path
+) -> AsyncIterator[Running]:
+    """The application with the webhook, on each kind of store."""
+    write_documents(tmp_path / "kb")
+    settings = test_settings(tmp_path, empty_database_url, webhook_secret=SECRET)
+    async with running_app(settings, embedder=FakeEmbedder()) as running:
+        running.services.store.bind()
+        await running.services.knowledge.pipeline()
+        yield running
+
+
+async def call(
+    app: Running,
+    body: object,
+    *,
+    id: str = "msg_1",
+    age: float = 0,
+    key: bytes = KEY,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    moment = str(int(time.time() - age))
+    signed = hmac.new(key, f"{id}.{moment}.".encode() + content, hashlib.sha256).digest()
+    return await app.http.post(
+        app.url.replace("/graphql", "/webhooks/knowledge"),
+        content=content,
+        headers={
+            "webhook-id": id,
+            "webhook-timestamp": moment,
+            "webhook-signature": "v1,bm9uZQ== v1," + base64.b64encode(signed).decode(),
+            **(headers or {}),
+        },
+    )
+
+
+def error(response: httpx.Response) -> tuple[int, str]:
+    return response.status_code, response.json()["error"]["code"]
+
+
+async def test_documents_come_change_and_go(app: Running) -> None:
+    """One document, then a list with a deletion; what is acknowledged is searchable soon after."""
+    first = await call(app, TENT)
+    assert first.status_code == 202
+    (told,) = first.json()["documents"]
+    assert (told["key"], first.json()["deleted"]) == ("t", [])
+    row = await Document.get(key="t")
+    more = {
+        "documents": [
+            {**TENT, "content": "The tent Borealis weighs four kilograms."},
+            {**TENT, "key": "b", "title": "Bags", "language": "EN", "source": "shop"},
+        ],
+        "delete": ["unknown"],
+    }
+    second = await call(app, more, id="msg_2")
+    assert second.status_code == 202
+    assert second.json()["documents"][0] == told
+    while await Document.exclude(status=DocumentStatus.READY).exists():  # noqa: ASYNC110 (of the store)
+        await asyncio.sleep(0.01)
+    assert "four" in (await Document.get(id=row.id)).content
+    assert (await Document.get(key="b")).language == "en"
+    gone = await call(app, {"delete": ["t"]}, id="msg_3")
+    assert gone.json() == {"documents": [], "deleted": ["t"]}
+    assert (await Document.get(id=row.id)).deleted_at is not None
+    # The first call again, late: it answers as it did and brings nothing back.
+    assert (await call(app, TENT)).json() == first.json()
+    assert not await Document.exists(key="t")
+
+
+async def test_a_call_that_comes_many_times_counts_once(app: Running) -> None:
+    """At the same time and later, with one answer for all."""
+    before = await Document.all().count()
+    answers = await asyncio.gather(*(call(app, TENT) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert await Document.all().count() == before + 1
+    assert await WebhookDelivery.all().count() == 1
+
+
+async def test_what_is_not_signed_is_refused(app: Running) -> None:
+    """A wrong key, another body, an old or future time, no headers, malformed ones."""
+    assert error(await call(app, TENT, key=b"x" * 24)) == (401, "UNAUTHENTICATED")
+    assert error(await call(app, TENT, age=301)) == (401, "UNAUTHENTICATED")
+    assert error(await call(app, TENT, age=-301)) == (401, "UNAUTHENTICATED")
+    for wrong in ("v1,", "nonsense", "v1,!", ""):
+        sent = {"webhook-signature": wrong}
+        assert error(await call(app, TENT, headers=sent)) == (401, "UNAUTHENTICATED")
+    sent = {"webhook-timestamp": "x"}
+    assert error(await call(app, TENT, headers=sent)) == (401, "UNAUTHENTICATED")
+    url = app.url.replace("/graphql", "/webhooks/knowledge")
+    assert error(await app.http.post(url, content=b"{}")) == (401, "UNAUTHENTICATED")
+    assert error(await call(app, b"\xff")) == (401, "UNAUTHENTICATED")
+    assert (await app.http.get(url)).status_code == 405
+    assert await WebhookDelivery.all().count() == 0
+    assert not await Document.exists(key="t")
+
+
+WRONG: list[tuple[Any, str]] = [
+    ([], "body"),
+    ({}, "key"),
+    ({"documents": {}}, "documents"),
+    ({"documents": []}, "documents"),
+    ({"delete": [str(n) for n in range(101)]}, "documents"),
+    ({"documents": ["x"]}, "documents[0]"),
+    ({"documents": [TENT], "extra": 1}, "extra"),
+    ({"documents": [TENT, {**TENT, "key": "u", "title": ""}]}, "documents[1].title"),
+    ({"documents": [{**TENT, "title": 1}]}, "documents[0].title"),
+    ({"documents": [{**TENT, "language": "english"}]}, "documents[0].language"),
+    ({"documents": [{**TENT, "colour": "red"}]}, "documents[0].colour"),
+    ({"documents": [{**TENT, "content": None}]}, "documents[0].content"),
+    ({"documents": [TENT], "delete": ["t"]}, "documents"),
+    ({"delete": [1]}, "delete[0]"),
+]
+
+
+async def test_what_cannot_be_taken_names_its_field(app: Running) -> None:
+    """One wrong document and none of the call is taken; the id may be used again."""
+    for body, field in WRONG:
+        answer = await call(app, body)
+        assert error(answer) == (422, "INVALID_INPUT"), body
+        assert answer.json()["error"]["field"] == field
+    assert error(await call(app, b"{")) == (400, "BAD_REQUEST")
+    assert error(await call(app, b"x" * (5 * 1024 * 1024 + 1))) == (413, "TOO_LARGE")
+    assert error(await call(app, TENT, id="x" * 201)) == (422, "INVALID_INPUT")
+    assert not await Document.exists(key="t")
+    assert (await call(app, TENT)).status_code == 202
+
+
+async def test_without_a_secret_there_is_no_webhook(scripted: Running) -> None:
+    """The address does not exist."""
+    assert (await call(scripted, TENT)).status_code == 404

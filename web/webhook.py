@@ -1,0 +1,99 @@
+"""POST /webhooks/knowledge: documents from outside systems, signed as Standard Webhooks says.
+
+https://www.standardwebhooks.com
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from uuid import UUID
+
+import orjson
+from standardwebhooks import Webhook, WebhookVerificationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from models.errors import is_unavailable
+from resolvers.context import Services
+from resolvers.errors import InvalidInput
+from resolvers.knowledge.webhook import MAX_ID, read_delivery, take_delivery
+from resolvers.text import check_text
+from schema.errors import UNAVAILABLE
+from schema.node import global_id
+
+log = logging.getLogger("groundql.webhook")
+
+MAX_BODY: Final = 5 * 1024 * 1024
+PATH: Final = "/webhooks/knowledge"
+
+
+class KnowledgeWebhook:
+    """Takes calls whose signature was made with the secret within the last five minutes."""
+
+    def __init__(self, secret: str) -> None:
+        self._webhook = Webhook(secret)
+
+    async def receive(self, request: Request) -> Response:
+        body = bytearray()
+        try:
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MAX_BODY:
+                    return _error(413, "TOO_LARGE", f"The body is larger than {MAX_BODY >> 20} MB.")
+        except ClientDisconnect:
+            return _error(400, "BAD_REQUEST", "The body has not come whole.")
+        problem = self._check_signature(bytes(body), request)
+        if problem is not None:
+            return _error(401, "UNAUTHENTICATED", problem)
+        services: Services = request.app.state.services
+        services.store.bind()
+        delivery_id = request.headers["webhook-id"]
+        try:
+            check_text("webhook-id", delivery_id, maximum=MAX_ID)
+            delivery = read_delivery(orjson.loads(bytes(body)))
+            answer = await take_delivery(services, delivery_id, delivery)
+        except orjson.JSONDecodeError:
+            return _error(400, "BAD_REQUEST", "The body is not JSON.")
+        except InvalidInput as error:
+            return _error(422, "INVALID_INPUT", error.message, field=error.field)
+        except Exception as error:
+            if is_unavailable(error):
+                log.error("The database cannot be used: %s", error)
+                return _error(503, "SERVICE_UNAVAILABLE", UNAVAILABLE)
+            log.exception("A call of the webhook failed")
+            return _error(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side.")
+        documents = [
+            {"key": one["key"], "id": global_id("Document", UUID(one["id"]))}
+            for one in answer["documents"]
+        ]
+        return JSONResponse({"documents": documents, "deleted": answer["deleted"]}, status_code=202)
+
+    def _check_signature(self, body: bytes, request: Request) -> str | None:
+        """What is wrong with the signature, in words that help nobody to forge one."""
+        try:
+            self._webhook.verify(body, dict(request.headers), json_parse=False)
+        except WebhookVerificationError as error:
+            if "timestamp" in str(error).lower():
+                return "webhook-timestamp is more than five minutes away from our clock."
+            return (
+                "The call needs webhook-id, webhook-timestamp and a webhook-signature "
+                "(v1, HMAC-SHA256) that fits the body."
+            )
+        except ValueError:  # signatures that are no base64, bodies that are no UTF-8
+            return "webhook-signature is malformed."
+        return None
+
+
+def _error(status: int, code: str, message: str, *, field: str | None = None) -> JSONResponse:
+    error = {"code": code, "message": message}
+    if field is not None:
+        error["field"] = field
+    headers = {"Retry-After": "30"} if status == 503 else {}
+    return JSONResponse({"error": error}, status_code=status, headers=headers)
+
+
+def webhook_routes(secret: str) -> list[BaseRoute]:
+    """The address, if there is a secret; otherwise it does not exist."""
+    return [Route(PATH, KnowledgeWebhook(secret).receive, methods=["POST"])] if secret else []
