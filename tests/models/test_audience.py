@@ -176,7 +176,7 @@ async def test_what_was_there_before_belongs_to_the_general_collection(
         await store.connection.execute_query(
             "INSERT INTO document (id, created_at, title, type, category, content, content_hash, "
             "status, version, chunk_count, updated_at) VALUES "
-            f"('{new_id()}', '2030-01-01 00:00:00+00:00', 'Old', 'a', 'b', '', '', 'READY', 1, 0, "  # noqa: S608
+            f"('{new_id()}', '2030-01-01 00:00:00+00:00', 'Old', 'a', 'b', '', '', 'READY', 1, 0, "
             "'2030-01-01 00:00:00+00:00')"
         )
         assert "0006_collections" in await store.migrate()
@@ -191,7 +191,9 @@ async def test_what_was_there_before_belongs_to_the_general_collection(
         assert general.created_at.tzinfo is not None
         old = await Document.get()
         assert old.collection_id == GENERAL_ID
-        new = await Document.create(title="New", type="a", category="b", content="", content_hash="")
+        new = await Document.create(
+            title="New", type="a", category="b", content="", content_hash=""
+        )
         assert (await Document.get(id=new.id)).collection_id == GENERAL_ID
     finally:
         await store.close()

@@ -14,7 +14,7 @@ import pytest
 
 from models.base import new_id
 from models.chat_session import ChatSession
-from models.collection import Audience, Collection, CollectionMember, GroupMember, UserGroup
+from models.collection import Audience, Collection, GroupMember, UserGroup
 from models.document import Document
 from models.login import Login
 from models.participant import Participant, ParticipantRole
@@ -29,15 +29,38 @@ from resolvers.collections import CollectionChange
 from resolvers.context import Context, Services, Viewer
 from resolvers.knowledge import audiences, search
 from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.passages import read_entries
 from tests.application import test_settings
 from wiring import Parts, create_knowledge, prepare_knowledge
 
 pytestmark = pytest.mark.anyio
 
-WORDS = (
-    "return parcel invoice warranty kettle boots delivery refund office holiday price discount "
-    "battery repair customer contract salary meeting server password supplier margin audit travel"
-).split()
+WORDS = [
+    "return",
+    "parcel",
+    "invoice",
+    "warranty",
+    "kettle",
+    "boots",
+    "delivery",
+    "refund",
+    "office",
+    "holiday",
+    "price",
+    "discount",
+    "battery",
+    "repair",
+    "customer",
+    "contract",
+    "salary",
+    "meeting",
+    "server",
+    "password",
+    "supplier",
+    "margin",
+    "audit",
+    "travel",
+]
 
 
 @dataclass
@@ -176,7 +199,12 @@ class World:
         some = [str(one.id) for one in self.numbers.choices(list(self.collections.values()), k=3)]
         keys = [str(key) for key in self.numbers.choices(list(self.place), k=8)]
         return self.numbers.choice(
-            [NO_FILTER, NO_FILTER, Filter(collections=tuple(some)), Filter(document_ids=tuple(keys))]
+            [
+                NO_FILTER,
+                NO_FILTER,
+                Filter(collections=tuple(some)),
+                Filter(document_ids=tuple(keys)),
+            ]
         )
 
     async def ask(self, question: str, filter: Filter) -> tuple[str, set[str], Sequence[Hit]]:
@@ -254,8 +282,6 @@ async def test_no_tenant_ever_finds_the_other_s_passages(
 
 async def entries(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
     """Document and name of the collection of every passage of the index and of the database."""
-    from resolvers.knowledge.passages import read_entries
-
     names = {str(row.id): row.name for row in await Collection.all()}
     stored = await read_entries(knowledge.model_key)
     held = list(knowledge.index._entries.values())
