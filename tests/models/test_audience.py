@@ -176,8 +176,8 @@ async def test_what_was_there_before_belongs_to_the_general_collection(
         await store.connection.execute_query(
             "INSERT INTO document (id, created_at, title, type, category, content, content_hash, "
             "status, version, chunk_count, updated_at) VALUES "
-            f"('{new_id()}', '2030-01-01 00:00:00+00:00', 'Old', 'a', 'b', '', '', 'READY', 1, 0, "
-            "'2030-01-01 00:00:00+00:00')"
+            "('00000000-0000-7000-8000-00000000000a', '2030-01-01 00:00:00+00:00', 'Old', 'a', "
+            "'b', '', '', 'READY', 1, 0, '2030-01-01 00:00:00+00:00')"
         )
         assert "0006_collections" in await store.migrate()
         assert await store.unmade_migrations() == []
