@@ -15,18 +15,6 @@ from uuid import UUID
 
 from models.store import Store
 
-# A person `person` sees the collection `collection`, which is not PUBLIC. The roles are a JSON list
-# of names that hold no quotes.
-_SEES = """
-    collection.audience = 'ROLES'
-        AND CAST(collection.roles AS TEXT) LIKE '%"' || person.role || '"%'
-    OR collection.audience = 'NAMED' AND EXISTS (
-        SELECT 1 FROM collection_member AS member
-        WHERE member.collection_id = collection.id AND (
-            member.user_id = person.id OR member.group_id IN (
-                SELECT group_id FROM group_member WHERE user_id = person.id)))
-"""
-
 
 async def seen_by_all(store: Store, user_ids: Sequence[UUID]) -> tuple[UUID, ...]:
     """The collections that each of these people sees; none for no people."""
@@ -67,46 +55,64 @@ async def _ids(store: Store, sql: str, values: Sequence[UUID]) -> tuple[UUID, ..
     )
 
 
+def _has_role(role: str) -> str:
+    """That a collection names a role; its roles are a JSON list of names that hold no quotes."""
+    return f"CAST(collection.roles AS TEXT) LIKE '%\"' || {role} || '\"%'"
+
+
+_NEW_ROLE = "'USER'"
 _NEW_ACCOUNT = (
     "SELECT id FROM collection WHERE audience = 'PUBLIC' "
-    "OR audience = 'ROLES' AND CAST(roles AS TEXT) LIKE '%\"USER\"%'"
+    f"OR audience = 'ROLES' AND {_has_role(_NEW_ROLE)}"
 )
 
 
-def _seen(people: str, complete: str) -> str:
-    """Collections that everyone in `people` sees, if `complete` holds."""
-    return (
-        f"SELECT collection.id FROM collection WHERE {complete} AND "
-        "(collection.audience = 'PUBLIC' OR NOT EXISTS "
-        f"(SELECT 1 FROM user_account AS person WHERE {people} AND NOT ({_SEES})))"
+def _seen(ids: str, complete: str, *, keepers: str = "FALSE") -> str:
+    """Collections that everyone among `ids` sees, if `complete` holds; all, if `keepers` does.
+
+    It begins with SELECT, so that SQLite's reading connection takes it.
+    """
+    return f"""SELECT id FROM (
+    WITH people AS (SELECT id, role FROM user_account WHERE id IN ({ids})),
+    named AS (
+        SELECT member.collection_id AS id, people.id AS person FROM people
+        JOIN collection_member AS member ON member.user_id = people.id
+        UNION
+        SELECT member.collection_id, people.id FROM people
+        JOIN group_member AS belonging ON belonging.user_id = people.id
+        JOIN collection_member AS member ON member.group_id = belonging.group_id
     )
+    SELECT collection.id FROM collection WHERE {complete} AND (
+        collection.audience = 'PUBLIC'
+        OR collection.audience = 'ROLES' AND NOT EXISTS (
+            SELECT 1 FROM people WHERE NOT {_has_role("people.role")})
+        OR collection.audience = 'NAMED' AND collection.id IN (
+            SELECT id FROM named GROUP BY id HAVING COUNT(*) = (SELECT COUNT(*) FROM people))
+        OR {keepers})
+) AS seen"""
 
 
 @lru_cache(maxsize=64)
 def _all_sql(is_sqlite: bool, count: int) -> str:
     places = ", ".join(_place(is_sqlite, number) for number in range(1, count + 1))
-    return _seen(
-        f"person.id IN ({places})",
-        f"(SELECT COUNT(*) FROM user_account WHERE id IN ({places})) = {count}",
-    )
+    return _seen(places, f"(SELECT COUNT(*) FROM people) = {count}")
 
 
 @lru_cache(maxsize=2)
 def _session_sql(is_sqlite: bool) -> str:
     user, session = _place(is_sqlite, 1), _place(is_sqlite, 2)
     return _seen(
-        f"(person.id = {user} OR person.id IN "
-        f"(SELECT user_id FROM participant WHERE session_id = {session}))",
-        f"EXISTS (SELECT 1 FROM user_account WHERE id = {user})",
+        f"SELECT {user} UNION SELECT user_id FROM participant WHERE session_id = {session}",
+        f"EXISTS (SELECT 1 FROM people WHERE id = {user})",
     )
 
 
 @lru_cache(maxsize=2)
 def _read_sql(is_sqlite: bool) -> str:
-    return (
-        "SELECT collection.id FROM collection JOIN user_account AS person "
-        f"ON person.id = {_place(is_sqlite, 1)} WHERE collection.audience = 'PUBLIC' "
-        f"OR person.role IN ('EDITOR', 'ADMIN') OR ({_SEES})"
+    return _seen(
+        _place(is_sqlite, 1),
+        "EXISTS (SELECT 1 FROM people)",
+        keepers="EXISTS (SELECT 1 FROM people WHERE role IN ('EDITOR', 'ADMIN'))",
     )
 
 

@@ -85,3 +85,5 @@ class CollectionMember(Row):
     class Meta:
         table = "collection_member"
         unique_together = (("collection", "user"), ("collection", "group"))
+        # From a person, and from a group, to what they see: asked before every search.
+        indexes = (Index(fields=("user_id",)), Index(fields=("group_id",)))

@@ -55,7 +55,7 @@ class Migration(migrations.Migration):
                 ('user', fields.ForeignKeyField('models.User', source_field='user_id', null=True, db_constraint=True, to_field='id', related_name='collections', on_delete=OnDelete.CASCADE)),
                 ('group', fields.ForeignKeyField('models.UserGroup', source_field='group_id', null=True, db_constraint=True, to_field='id', related_name='collections', on_delete=OnDelete.CASCADE)),
             ],
-            options={'table': 'collection_member', 'app': 'models', 'unique_together': (('collection', 'user'), ('collection', 'group')), 'pk_attr': 'id', 'table_description': 'A person or a group that a collection names: one of the two is set.'},
+            options={'table': 'collection_member', 'app': 'models', 'unique_together': (('collection', 'user'), ('collection', 'group')), 'indexes': [Index(fields=['user_id']), Index(fields=['group_id'])], 'pk_attr': 'id', 'table_description': 'A person or a group that a collection names: one of the two is set.'},
             bases=['Row'],
         ),
         ops.CreateModel(

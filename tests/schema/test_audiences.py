@@ -325,7 +325,10 @@ async def test_a_public_link_shows_no_reply_from_restricted_documents(app: Runni
     world = await make_world(app)
     people = world.people
     reply = await world.ask(people.owner)
-    about_kettles = {"content": "How often must I descale it?", "filter": {"types": ["manual"]}}
+    about_kettles = {
+        "content": "How often must I descale the kettle?",
+        "filter": {"types": ["manual"]},
+    }
     await people.owner.do(ASK, i={"sessionId": people.session_id, **about_kettles})
     whole = (await people.owner.do(LINK, id=people.session_id))["token"]
     one = (await people.owner.do(LINK, id=people.session_id, m=reply["id"]))["token"]
