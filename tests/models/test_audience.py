@@ -48,8 +48,10 @@ async def make_user(role: Role = Role.USER) -> User:
 async def named(name: str, *members: User | UserGroup) -> Collection:
     collection = await Collection.create(name=name, audience=Audience.NAMED)
     for member in members:
-        key = {"user_id" if isinstance(member, User) else "group_id": member.id}
-        await CollectionMember.create(collection_id=collection.id, **key)
+        if isinstance(member, User):
+            await CollectionMember.create(collection_id=collection.id, user_id=member.id)
+        else:
+            await CollectionMember.create(collection_id=collection.id, group_id=member.id)
     return collection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,7 @@ import pytest
 
 from models.base import new_id
 from models.chat_session import ChatSession
-from models.collection import Audience, Collection, GroupMember, UserGroup
+from models.collection import GENERAL_ID, Audience, Collection, GroupMember, UserGroup
 from models.document import Document
 from models.login import Login
 from models.participant import Participant, ParticipantRole
@@ -29,8 +30,9 @@ from resolvers.collections import CollectionChange
 from resolvers.context import Context, Services, Viewer
 from resolvers.knowledge import audiences, search
 from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.folder import sync_folder
 from resolvers.knowledge.passages import read_entries
-from tests.application import test_settings
+from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, prepare_knowledge
 
 pytestmark = pytest.mark.anyio
@@ -180,11 +182,11 @@ class World:
                 await self.knowledge.put(row, source, content_hash="x")
             case "group":
                 name = self.numbers.choice(["north", "south"])
-                member = {"group_id": self.groups[name].id, "user_id": self.people[name].id}
-                if await GroupMember.filter(**member).delete():
+                group, user = self.groups[name].id, self.people[name].id
+                if await GroupMember.filter(group_id=group, user_id=user).delete():
                     self.seen[name].discard(f"{name}/a")
                 else:
-                    await GroupMember.create(**member)
+                    await GroupMember.create(group_id=group, user_id=user)
                     self.seen[name].add(f"{name}/a")
             case "name":
                 name = self.numbers.choice(["north", "south"])
@@ -296,6 +298,73 @@ async def test_the_real_model_finds_nothing_foreign_either(
     """The same with the default model, and fewer questions."""
     async with opened(tmp_path, store, services, embedder, documents=18) as world:
         await ask_much(world, questions=60, between=6)
+
+
+async def test_a_move_is_followed_everywhere(tmp_path: Path, store: Store) -> None:
+    """By another process at its next look, by a start with the index file and by one without, and
+    by a new version of the document's file."""
+    settings = test_settings(tmp_path, "sqlite://unused")
+    write_documents(settings.kb_dir)
+
+    def start() -> KnowledgeBase:
+        return create_knowledge(settings, Parts(embedder=FakeEmbedder), store)
+
+    def place(knowledge: KnowledgeBase) -> set[str]:
+        held = knowledge.index._entries.values()
+        return {entry.collection for entry in held if entry.title == "Returns"}
+
+    collection = await Collection.create(name="x", audience=Audience.NAMED)
+    key = str(collection.id)
+    first, second = start(), start()
+    for knowledge in (first, second):
+        await prepare_knowledge(knowledge, settings.kb_dir)
+    returns = await Document.get(title="Returns")
+    await first.move([returns.id], collection.id)
+    assert place(first) == {key}
+    assert place(second) == {str(GENERAL_ID)}
+    assert not await first.catch_up()
+    assert await second.catch_up()
+    assert place(second) == {key}
+    await first.save()
+    for knowledge in (with_file := start(), without_file := start()):
+        if knowledge is without_file:
+            (settings.data_dir / "index" / "chunks.faiss").unlink()
+        knowledge.embedding.start()
+        await knowledge.open()
+        assert place(knowledge) == {key}
+    text = (settings.kb_dir / "returns.md").read_text(encoding="utf-8")
+    (settings.kb_dir / "returns.md").write_text(text.replace("45", "60"), encoding="utf-8")
+    await sync_folder(first, settings.kb_dir)
+    assert place(first) == {key}
+    assert (await Document.get(id=returns.id)).collection_id == collection.id
+    assert (await Document.get(id=returns.id)).version == 2
+    for knowledge in (first, second, with_file, without_file):
+        await knowledge.embedding.close()
+        await knowledge.close()
+
+
+async def test_a_move_during_the_start_is_not_lost(tmp_path: Path, store: Store) -> None:
+    """What moves while the index is being read waits until it is there."""
+    settings = test_settings(tmp_path, "sqlite://unused")
+    write_documents(settings.kb_dir)
+    knowledge = create_knowledge(settings, Parts(embedder=FakeEmbedder), store)
+    await prepare_knowledge(knowledge, settings.kb_dir)
+    returns = await Document.get(title="Returns")
+    await knowledge.embedding.close()
+    await knowledge.close()
+    collection = await Collection.create(name="x", audience=Audience.NAMED)
+    again = create_knowledge(settings, Parts(embedder=FakeEmbedder), store)
+    again.embedding.start()
+    opening = asyncio.create_task(again.open())
+    moving = []
+    while not opening.done():
+        moving.append(asyncio.create_task(again.move([returns.id], collection.id)))
+        await asyncio.sleep(0.001)
+    await asyncio.gather(opening, *moving)
+    held = [one for one in again.index._entries.values() if one.title == "Returns"]
+    assert {entry.collection for entry in held} == {str(collection.id)}
+    await again.embedding.close()
+    await again.close()
 
 
 async def test_naming_a_collection_gives_no_rights_to_it() -> None:
