@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from tortoise import fields
 from tortoise.indexes import Index
 
 from models.base import Row
+from models.collection import GENERAL_ID, Collection
 
 
 class DocumentStatus(StrEnum):
@@ -32,8 +34,18 @@ class Document(Row):
     With `chunk_count` above 0 a version is in the index, whatever `status` says of the next one.
     A deleted document keeps its row as a tombstone (`deleted_at`, `content` emptied), because the
     logs of old replies name it; it is found by no query of the API but that one.
+
+    `collection` says who sees it. Null is nobody: the tombstone of a collection that is gone.
     """
 
+    collection: fields.ForeignKeyNullableRelation[Collection] = fields.ForeignKeyField(
+        "models.Collection",
+        related_name="documents",
+        on_delete=fields.SET_NULL,
+        null=True,
+        default=GENERAL_ID,
+    )
+    collection_id: UUID | None
     title = fields.CharField(max_length=300)
     type = fields.CharField(max_length=60)
     category = fields.CharField(max_length=60)
@@ -57,4 +69,5 @@ class Document(Row):
         indexes = (
             Index(fields=("deleted_at", "id")),
             Index(fields=("content_hash",)),
+            Index(fields=("collection_id", "deleted_at", "id")),
         )

@@ -46,6 +46,10 @@ class ReplyLog(Model):
 
     Delta i of the reply is `content[delta_ends[i-1]:delta_ends[i]]` of its message. The order is
     fixed, so seq follows: STARTED, SOURCES (where `sources` is not null), the deltas, ENDED.
+
+    `documents` are the ids of all documents whose text or title the reply may hold: those of its
+    sources, and the near ones that are named when nothing was found. Null where that was not noted,
+    as by a start after a crash: then `sources` has to do.
     """
 
     id: int = fields.BigIntField(primary_key=True)
@@ -55,6 +59,7 @@ class ReplyLog(Model):
     reply_id: UUID
     sources: list[dict[str, Any]] | None = fields.JSONField(null=True)
     delta_ends: list[int] = fields.JSONField()
+    documents: list[str] | None = fields.JSONField(null=True)
 
     class Meta:
         table = "reply_log"

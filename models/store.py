@@ -30,6 +30,7 @@ MODEL_MODULES = [
     "models.message_rating",
     "models.citation",
     "models.reply_log",
+    "models.collection",
     "models.document",
     "models.chunk",
     "models.knowledge_state",

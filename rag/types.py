@@ -121,16 +121,23 @@ class Turn:
 class Filter:
     """Restricts a search; an empty tuple means no restriction on that property.
 
-    Values within one property are alternatives, properties are combined with "and".
+    Values within one property are alternatives, properties are combined with "and". `document_ids`
+    and `collections` do not restrict when they are None; when they are empty, nothing is found.
+    `collections` is where rights come in: whoever searches for a person sets it.
     """
 
     types: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     document_ids: tuple[str, ...] | None = None
+    collections: tuple[str, ...] | None = None
 
     def is_empty(self) -> bool:
-        return not (self.types or self.categories or self.languages) and self.document_ids is None
+        return (
+            not (self.types or self.categories or self.languages)
+            and self.document_ids is None
+            and self.collections is None
+        )
 
 
 NO_FILTER: Final = Filter()

@@ -25,8 +25,9 @@ from models.chat_session import ChatSession
 from models.citation import Citation
 from models.participant import Participant
 from resolvers import rows
-from resolvers.context import Context
+from resolvers.context import Context, Services
 from resolvers.errors import BadUserInput
+from resolvers.knowledge.audiences import readable_documents
 
 # What is more than this is no file that one answer can carry.
 MAX_MESSAGES = 20_000
@@ -88,7 +89,7 @@ async def export_session(
     now = context.services.clock.now()
     written: list[Any] = []
     length = 0
-    async with aclosing(_entries(context, session)) as entries:
+    async with aclosing(_entries(context.services, viewer.id, session)) as entries:
         async for entry in entries:
             length += len(entry.row.content)
             if length > MAX_CHARACTERS:
@@ -117,7 +118,9 @@ async def export_session(
     return SessionExport(f"{name}.md", "text/markdown", head + "".join(written))
 
 
-async def _entries(context: Context, session: ChatSession) -> AsyncGenerator[_Entry, None]:
+async def _entries(
+    services: Services, viewer_id: UUID, session: ChatSession
+) -> AsyncGenerator[_Entry, None]:
     """The messages of the active branch, oldest first, a page at a time."""
     query = ChatMessage.filter(session_id=session.id, active=True).order_by("id").limit(PAGE)
     names: dict[UUID, str] = {}
@@ -129,8 +132,11 @@ async def _entries(context: Context, session: ChatSession) -> AsyncGenerator[_En
         cited: defaultdict[UUID, list[Citation]] = defaultdict(list)
         for citation in await rows.citations([row.id for row in page]):
             cited[citation.message_id].append(citation)
-        documents = await context.services.knowledge.documents.documents(
-            list({one.document_id for group in cited.values() for one in group if one.document_id})
+        documents = await readable_documents(
+            services.store,
+            services.knowledge.documents,
+            viewer_id,
+            list({one.document_id for group in cited.values() for one in group if one.document_id}),
         )
         for row in page:
             yield _Entry(

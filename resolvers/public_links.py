@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models.chat_message import ChatMessage, MessageRole
-from models.chat_session import ChatSession
+from models.chat_session import ChatSession, TitleSource
 from models.participant import OWNERS, Participant, PublicLink
 from resolvers.access import require_part
 from resolvers.context import Context, Services
 from resolvers.errors import Forbidden, InvalidInput, NotFound
+from resolvers.knowledge.audiences import withheld_from_public
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.replies.start import lock_session
 from resolvers.text import one_line
@@ -34,6 +35,15 @@ class PublicConversation:
     title: str
     session: ChatSession
     reply: ChatMessage | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicMessage:
+    """A message that a link shows. Of a reply that is `withheld`, neither text nor sources are
+    shown: it was made from documents that are not open to everyone."""
+
+    row: ChatMessage
+    withheld: bool
 
 
 def link_token(tokens: TokenService, link_id: UUID) -> str:
@@ -128,7 +138,8 @@ async def read_public_conversation(services: Services, token: str) -> PublicConv
     """What a link shows to everyone, now; None for a token that is wrong, or whose link is revoked
     or gone with its session.
 
-    The title of a session may be its first question, so one reply has its own question's.
+    The title of a session may be its first question, so one reply has its own question's. And it
+    may be made from its first replies, so where one is withheld, the first question gives it.
     """
     link_id = read_link_token(services.tokens, token)
     if link_id is None:
@@ -137,7 +148,8 @@ async def read_public_conversation(services: Services, token: str) -> PublicConv
     if link is None:
         return None
     if link.reply_id is None:
-        return PublicConversation(link.session.title, link.session, None)
+        title = await _public_title(services, link.session)
+        return PublicConversation(title, link.session, None)
     reply = await ChatMessage.get_or_none(
         id=link.reply_id, session_id=link.session_id
     ).select_related("parent")
@@ -146,9 +158,20 @@ async def read_public_conversation(services: Services, token: str) -> PublicConv
     return PublicConversation(one_line(reply.parent.content, TITLE_LENGTH), link.session, reply)
 
 
+async def _public_title(services: Services, session: ChatSession) -> str:
+    if session.title_source is not TitleSource.MODEL:
+        return session.title
+    replies = ChatMessage.filter(session_id=session.id, role=MessageRole.ASSISTANT)
+    ids = await replies.values_list("id", flat=True)
+    if not await withheld_from_public(services.store, [UUID(str(one)) for one in ids]):
+        return session.title
+    first = await ChatMessage.filter(session_id=session.id).order_by("id").first()
+    return session.title if first is None else one_line(first.content, TITLE_LENGTH)
+
+
 async def list_public_messages(
-    conversation: PublicConversation, request: PageRequest
-) -> Page[ChatMessage]:
+    services: Services, conversation: PublicConversation, request: PageRequest
+) -> Page[PublicMessage]:
     """The active branch, or the one reply with its question, oldest first.
 
     Raises:
@@ -160,4 +183,8 @@ async def list_public_messages(
         messages = messages.filter(active=True)
     else:
         messages = messages.filter(id__in=[reply.parent_id, reply.id])
-    return await id_page(messages, request, newest_first=False)
+    page = await id_page(messages, request, newest_first=False)
+    replies = [row.id for row in page.rows if row.role is MessageRole.ASSISTANT]
+    withheld = await withheld_from_public(services.store, replies)
+    shown = [PublicMessage(row, row.id in withheld) for row in page.rows]
+    return Page(shown, page.cursors, has_next=page.has_next, has_previous=page.has_previous)

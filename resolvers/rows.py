@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from typing import TypeAlias
 from uuid import UUID
 
+from tortoise.functions import Count
+
 from models.chat_message import ChatMessage, MessageRole
 from models.chat_session import ChatSession
 from models.citation import Citation
+from models.collection import Collection, CollectionMember
+from models.document import Document
 from models.message_rating import MessageRating
 from models.participant import Invitation, Participant, PublicLink
 from models.reading import Table, select_among
@@ -35,6 +39,30 @@ async def messages(ids: Sequence[UUID]) -> Table[ChatMessage]:
 
 async def citations(message_ids: Sequence[UUID | str]) -> Table[Citation]:
     return await select_among(Citation, "message_id", set(message_ids), order="message_id, number")
+
+
+async def collections(ids: Sequence[UUID]) -> list[Collection]:
+    return await Collection.filter(id__in=set(ids))
+
+
+async def document_counts(collection_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """How many documents stand in each of these collections; empty ones are left out."""
+    counted = (
+        await Document.filter(collection_id__in=set(collection_ids), deleted_at__isnull=True)
+        .annotate(count=Count("id"))
+        .group_by("collection_id")
+        .values("collection_id", "count")
+    )
+    return {row["collection_id"]: row["count"] for row in counted}
+
+
+async def collection_members(collection_ids: Sequence[UUID]) -> list[CollectionMember]:
+    """Whom these collections name, with the account or the group, in the order of naming."""
+    return (
+        await CollectionMember.filter(collection_id__in=set(collection_ids))
+        .select_related("user", "group")
+        .order_by("id")
+    )
 
 
 async def participants(session_ids: Sequence[UUID]) -> list[Participant]:

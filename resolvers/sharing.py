@@ -17,6 +17,7 @@ from resolvers.access import require_part
 from resolvers.context import Context, Services
 from resolvers.email_address import normalise
 from resolvers.errors import InvalidInput, NotFound
+from resolvers.knowledge.audiences import check_newcomer, why_not_join
 from resolvers.replies.start import lock_session
 from resolvers.session_bus import ParticipantsChanged
 
@@ -35,7 +36,8 @@ async def share_session(
 
     Raises:
         Unauthenticated, NotFound, Forbidden
-        InvalidInput: the address, or there are too many people.
+        InvalidInput: the address, or there are too many people, or a reply was made from a document
+            that the person may not see.
     """
     viewer = context.require_viewer()
     session = (await require_part(context, session_id, OWNERS)).session
@@ -130,9 +132,12 @@ async def accept_invitations(services: Services, user: User) -> list[UUID]:
         ).select_related("session")
         if invitation is None:
             continue
-        await invitation.delete()
         if not await Participant.exists(session_id=session_id, user_id=user.id):
+            if await why_not_join(services.store, session_id, user) is not None:
+                # It waits, for the owners to see and to share anew once they may.
+                continue
             await _create_participant(services, invitation.session, user, invitation.role)
+        await invitation.delete()
         joined.append(session_id)
     return joined
 
@@ -159,6 +164,7 @@ async def _add(services: Services, session: ChatSession, user: User, role: Parti
     """Make the person a participant with this role; False if they were."""
     part = await Participant.get_or_none(session_id=session.id, user_id=user.id)
     if part is None:
+        await check_newcomer(services.store, session.id, user)
         # Left from a time when the server asked for confirmed addresses.
         await Invitation.filter(session_id=session.id, email=user.email).delete()
         await _check_room(session)
@@ -179,6 +185,7 @@ async def _invite(
     """Invite the address with this role; False if it was."""
     invitation = await Invitation.get_or_none(session_id=session.id, email=email)
     if invitation is None:
+        await check_newcomer(services.store, session.id, None)
         await _check_room(session)
         await Invitation.create(
             session_id=session.id, email=email, role=role, created_at=services.clock.now()

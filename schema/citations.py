@@ -34,7 +34,10 @@ class Citation:
     )
     score: float = strawberry.field(description="Relevance of the passage, 0 to 1.")
 
-    @strawberry.field(description="The document as it is now; null once it was deleted.")
+    @strawberry.field(
+        description="The document as it is now; null once it was deleted, or if the viewer may not "
+        "see it any longer."
+    )
     async def document(self, info: Info) -> Document | None:
         if self.document_id is None:
             return None

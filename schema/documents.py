@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, TypeAlias, cast
+from uuid import UUID
 
 import strawberry
 from starlette.datastructures import UploadFile
@@ -47,6 +48,11 @@ class AddDocumentInput:
         "at most 1,000 characters.",
     )
     key: str | None = strawberry.field(default=UNSET, description=_KEY)
+    collection_id: strawberry.ID | None = strawberry.field(
+        default=UNSET,
+        description="The collection that it is put into; the public General if not given. What is "
+        "there already stays where it is.",
+    )
 
 
 @strawberry.input(description="A file that becomes a document.")
@@ -73,6 +79,11 @@ class UploadDocumentInput:
         description="Where it comes from, at most 1,000 characters; the file's name if not given.",
     )
     key: str | None = strawberry.field(default=UNSET, description=_KEY)
+    collection_id: strawberry.ID | None = strawberry.field(
+        default=UNSET,
+        description="The collection that it is put into; the public General if not given. What is "
+        "there already stays where it is.",
+    )
 
 
 @strawberry.input(description="Changes of a document; what is left out stays.")
@@ -143,9 +154,9 @@ _Input = AddDocumentInput | UploadDocumentInput | UpdateDocumentInput
 
 
 def _properties(input: _Input) -> Properties:
-    source = key = None
+    source = key = collection = None
     if not isinstance(input, UpdateDocumentInput):
-        source, key = given(input.source), given(input.key)
+        source, key, collection = given(input.source), given(input.key), given(input.collection_id)
     return Properties(
         title=given(input.title),
         type=given(input.type),
@@ -153,6 +164,10 @@ def _properties(input: _Input) -> Properties:
         language=given(input.language),
         source=source,
         key=key,
+        # An id of nothing becomes one that no row has: it is not found.
+        collection_id=None
+        if collection is None
+        else row_id("Collection", collection) or UUID(int=0),
     )
 
 

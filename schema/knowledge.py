@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from resolvers.errors import InvalidInput
 from resolvers.knowledge import search
 from resolvers.text import check_text
 from schema.absent import given
+from schema.collection_types import Collection
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
 from schema.enums import describe_enum
@@ -34,8 +35,12 @@ describe_enum(
 )
 
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 @strawberry.type(description="A document of the knowledge base.")
 class Document(Node):
+    collection_id: strawberry.Private[UUID | None]
     title: str = strawberry.field(description="Its title, at most 300 characters.")
     type: str = strawberry.field(description="Its kind, such as policy, faq or manual.")
     category: str = strawberry.field(description="Its subject, such as shipping.")
@@ -60,9 +65,42 @@ class Document(Node):
     created_at: datetime = strawberry.field(description="When it was added.")
     updated_at: datetime = strawberry.field(description="When it was last changed.")
 
+    @strawberry.field(
+        description="The collection that it is in, which says who sees it; null once both were "
+        "deleted."
+    )
+    async def collection(self, info: Info) -> Collection | None:
+        if self.collection_id is None:
+            return None
+        row = await info.context.loaders.collections.load(self.collection_id)
+        return None if row is None else Collection.from_row(row)
+
+    @classmethod
+    def hidden(cls) -> Document:
+        """What stands for a document that the viewer may not see, where there must be one: the same
+        for all of them. Its id leads to nothing."""
+        return cls(
+            collection_id=None,
+            id=global_id("Document", UUID(int=0)),
+            title="",
+            type="",
+            category="",
+            language=None,
+            source=None,
+            key=None,
+            content="",
+            status=DocumentStatus.READY,
+            failure=None,
+            version=0,
+            chunk_count=0,
+            created_at=_LONG_AGO,
+            updated_at=_LONG_AGO,
+        )
+
     @classmethod
     def from_row(cls, row: DocumentRow) -> Document:
         return cls(
+            collection_id=row.collection_id,
             id=global_id("Document", row.id),
             title=row.title,
             type=row.type,
@@ -97,6 +135,11 @@ class DocumentFilter:
     document_ids: list[strawberry.ID] | None = strawberry.field(
         default=UNSET, description="Only these documents."
     )
+    collection_ids: list[strawberry.ID] | None = strawberry.field(
+        default=UNSET,
+        description="Only documents of these collections; one that the viewer may not see holds "
+        "nothing.",
+    )
 
 
 MAX_FILTER_VALUES = 100
@@ -111,18 +154,28 @@ def to_filter(value: DocumentFilter | None) -> Filter:
     """
     if value is None:
         return Filter()
-    for values in (value.types, value.categories, value.languages, value.document_ids):
+    for values in (
+        value.types,
+        value.categories,
+        value.languages,
+        value.document_ids,
+        value.collection_ids,
+    ):
         if len(given(values) or ()) > MAX_FILTER_VALUES:
             raise InvalidInput("filter", f"A filter takes at most {MAX_FILTER_VALUES} values each.")
     for values in (value.types, value.categories, value.languages):
         for one in given(values) or ():
             check_text("filter", one, maximum=MAX_FILTER_LENGTH)
     ids = [row_id("Document", one) for one in given(value.document_ids) or ()]
+    collections = [row_id("Collection", one) for one in given(value.collection_ids) or ()]
     return Filter(
         types=tuple(given(value.types) or ()),
         categories=tuple(given(value.categories) or ()),
         languages=tuple(given(value.languages) or ()),
         document_ids=tuple(str(one) for one in ids if one is not None) if ids else None,
+        collections=tuple(str(one) for one in collections if one is not None)
+        if collections
+        else None,
     )
 
 
@@ -144,11 +197,13 @@ class SearchHit:
     )
     score: float = strawberry.field(description="Relevance from 0 to 1, comparable across queries.")
 
-    @strawberry.field(description="The document that it was found in.")
+    @strawberry.field(
+        description="The document that it was found in. For a viewer who may not see that any "
+        "longer, a document without title, content and time (version 0)."
+    )
     async def document(self, info: Info) -> Document:
         row = await info.context.loaders.documents.load(self.document_id)
-        assert row is not None, "documents keep their rows"
-        return Document.from_row(row)
+        return Document.hidden() if row is None else Document.from_row(row)
 
     @classmethod
     def from_hit(cls, hit: Hit) -> SearchHit:
@@ -165,7 +220,10 @@ class SearchHit:
 
 @strawberry.type
 class KnowledgeQuery:
-    @strawberry.field(description="The documents, newest first. Needs a login.")
+    @strawberry.field(
+        description="The documents that the viewer may see, newest first; EDITOR and ADMIN see "
+        "all. Needs a login."
+    )
     async def documents(
         self,
         info: Info,
@@ -183,7 +241,8 @@ class KnowledgeQuery:
         return connection(page, Document.from_row)
 
     @strawberry.field(
-        description="The passages that fit a question best, best first. Needs a login."
+        description="The passages that fit a question best, best first, from documents whose "
+        "audience the viewer is in. Needs a login."
     )
     async def search_knowledge(
         self,

@@ -12,14 +12,16 @@ from strawberry.dataloader import DataLoader
 from models.chat_message import ChatMessage
 from models.chat_session import ChatSession
 from models.citation import Citation
+from models.collection import Collection, CollectionMember
 from models.document import Document
 from models.message_rating import MessageRating
 from models.participant import Invitation, Participant, PublicLink
 from models.user import User
 from resolvers import rows
 from resolvers.context import Services
+from resolvers.knowledge.audiences import readable_documents
 
-R = TypeVar("R", User, ChatSession, ChatMessage)
+R = TypeVar("R", User, ChatSession, ChatMessage, Collection)
 
 
 class Loaders:
@@ -28,7 +30,7 @@ class Loaders:
     They batch but do not cache: a subscription lives long, and must see what has changed since.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, viewer_id: UUID | None) -> None:
         self.users = DataLoader(load_users, cache=False)
         self.sessions = DataLoader(_load_sessions, cache=False)
         self.messages = DataLoader(_load_messages, cache=False)
@@ -39,10 +41,19 @@ class Loaders:
         self.public_links = DataLoader(_load_public_links, cache=False)
         self.ratings = DataLoader(_load_ratings, cache=False)
         self.documents = DataLoader(self._load_documents, cache=False)
-        self._knowledge = services.knowledge
+        self.collections = DataLoader(_load_collections, cache=False)
+        self.document_counts = DataLoader(_load_document_counts, cache=False)
+        self.collection_members = DataLoader(_load_collection_members, cache=False)
+        self._services = services
+        self._viewer_id = viewer_id
 
     async def _load_documents(self, keys: list[UUID]) -> list[Document | None]:
-        found = await self._knowledge.documents.documents(keys)
+        """None, too, for documents that the viewer may not read: every reference comes by here."""
+        if self._viewer_id is None:
+            return [None] * len(keys)
+        found = await readable_documents(
+            self._services.store, self._services.knowledge.documents, self._viewer_id, keys
+        )
         return [found.get(key) for key in keys]
 
 
@@ -61,6 +72,22 @@ async def _load_sessions(keys: list[UUID]) -> list[ChatSession | None]:
 
 async def _load_messages(keys: list[UUID]) -> list[ChatMessage | None]:
     return _in_order(keys, await rows.messages(keys))
+
+
+async def _load_collections(keys: list[UUID]) -> list[Collection | None]:
+    return _in_order(keys, await rows.collections(keys))
+
+
+async def _load_document_counts(collection_ids: list[UUID]) -> list[int]:
+    found = await rows.document_counts(collection_ids)
+    return [found.get(key, 0) for key in collection_ids]
+
+
+async def _load_collection_members(keys: list[UUID]) -> list[list[CollectionMember]]:
+    grouped: defaultdict[UUID, list[CollectionMember]] = defaultdict(list)
+    for row in await rows.collection_members(keys):
+        grouped[row.collection_id].append(row)
+    return [grouped[key] for key in keys]
 
 
 async def _load_citations(keys: list[UUID]) -> list[list[Citation]]:

@@ -65,6 +65,10 @@ class PublicMessage:
     grounded: bool | None = strawberry.field(
         description="Of a reply: did the knowledge base support it? Null while pending."
     )
+    withheld: bool = strawberry.field(
+        description="Of a reply: whether it was made from documents that are not open to everyone. "
+        "Then content and citations are empty."
+    )
 
     @strawberry.field(
         description="The display name of its author, never the address; null for the assistant "
@@ -82,20 +86,22 @@ class PublicMessage:
 
     @strawberry.field(description="Of a reply: the sources that it names as [1], [2], …")
     async def citations(self, info: Info) -> list[PublicCitation]:
-        if self.role is MessageRole.USER:
+        if self.role is MessageRole.USER or self.withheld:
             return []
         found = await info.context.loaders.citations.load(self.row.id)
         return [PublicCitation.from_row(row) for row in found]
 
     @classmethod
-    def from_row(cls, row: MessageRow) -> PublicMessage:
+    def from_shown(cls, shown: public_links.PublicMessage) -> PublicMessage:
+        row = shown.row
         return cls(
             row=row,
             role=row.role,
             status=row.status,
-            content=row.content,
+            content="" if shown.withheld else row.content,
             created_at=row.created_at,
             grounded=row.grounded,
+            withheld=shown.withheld,
         )
 
 
@@ -114,14 +120,16 @@ class PublicConversation:
     )
     async def messages(
         self,
+        info: Info,
         first: First = UNSET,
         after: After = UNSET,
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> Connection[PublicMessage]:
         request = page_request(first, after, last, before)
-        page = await public_links.list_public_messages(self.shown, request)
-        return connection(page, PublicMessage.from_row)
+        services = info.context.app.services
+        page = await public_links.list_public_messages(services, self.shown, request)
+        return connection(page, PublicMessage.from_shown)
 
 
 @strawberry.type

@@ -11,16 +11,19 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
-from resolvers import chat, public_links
+from resolvers import chat, collections, groups, public_links
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
+from schema.collection_types import Collection, UserGroup
+from schema.collections import CollectionMutation, CollectionQuery
 from schema.context import Info
 from schema.conversation import ConversationMutation
 from schema.documents import DocumentMutation, DocumentSubscription
 from schema.export import ExportQuery
+from schema.groups import GroupMutation, GroupQuery
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
 from schema.message_search import MessageSearchQuery
@@ -64,6 +67,12 @@ class NodeQuery:
             case ("Document", key):
                 document = await search.get_document(context, key)
                 return None if document is None else Document.from_row(document)
+            case ("Collection", key):
+                collection = await collections.get_collection(context, key)
+                return None if collection is None else Collection.from_row(collection)
+            case ("UserGroup", key):
+                group = await groups.get_group(context, key)
+                return None if group is None else UserGroup.from_row(group)
             case ("PublicLink", key):
                 link = await public_links.get_public_link(context, key)
                 return None if link is None else PublicLink.from_row(link)
@@ -80,6 +89,8 @@ Query = merge_types(
         OrganisingQuery,
         ExportQuery,
         KnowledgeQuery,
+        CollectionQuery,
+        GroupQuery,
         PublicLinkQuery,
     ),
 )
@@ -94,6 +105,8 @@ Mutation = merge_types(
         ConversationMutation,
         SharingMutation,
         PublicLinkMutation,
+        CollectionMutation,
+        GroupMutation,
         SessionEventsMutation,
         DocumentMutation,
     ),
@@ -136,6 +149,8 @@ def build_schema() -> strawberry.Schema:
             ChatMessage,
             PublicLink,
             Document,
+            Collection,
+            UserGroup,
         ],
         extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
         execution_context_class=BreadthFirstExecution,

@@ -53,7 +53,7 @@ class ApplicationHooks:
                 user_agent=connection.headers.get("user-agent", "")[:300],
                 request_id=connection.request_id,
             ),
-            loaders=Loaders(self._services),
+            loaders=Loaders(self._services, None if viewer is None else viewer.id),
         )
 
     async def _authenticate(self, connection: Connection) -> tuple[Viewer | None, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -35,6 +35,7 @@ class IndexEntry:
     language: str | None
     headings: tuple[str, ...]
     text: str
+    collection: str = ""  # of no collection: no search that is restricted to some finds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,15 @@ class KnowledgeIndex:
             for document_id in document_ids:
                 chunk_ids |= self._by_property.get(("document", document_id), set())
             self._remove(chunk_ids)
+
+    def move(self, document_id: str, collection: str) -> None:
+        """Put all passages of a document into another collection; an unknown id is ignored."""
+        with self._lock:
+            for chunk_id in list(self._by_property.get(("document", document_id), ())):
+                entry = self._entries[chunk_id]
+                self._leave(chunk_id, ("collection", entry.collection))
+                self._entries[chunk_id] = replace(entry, collection=collection)
+                self._by_property["collection", collection].add(chunk_id)
 
     def apply(
         self,
@@ -177,19 +187,32 @@ class KnowledgeIndex:
     def _allowed(self, filter: Filter) -> Ids | None:
         if filter.is_empty():
             return None
+        collections = filter.collections
+        if collections is not None and self._hold_all(collections):
+            # Most people may see everything, and should not pay for a list of it.
+            collections = None
+            if replace(filter, collections=None).is_empty():
+                return None
         allowed: set[int] | None = None
         for name, values in (
             ("type", filter.types),
             ("category", filter.categories),
             ("language", filter.languages),
             ("document", filter.document_ids),
+            ("collection", collections),
         ):
-            if values or (name == "document" and values is not None):
+            if values or (name in ("document", "collection") and values is not None):
                 matching = set[int]()
                 for value in values:
                     matching |= self._by_property.get((name, value), set())
                 allowed = matching if allowed is None else allowed & matching
         return np.array(sorted(allowed or ()), dtype=np.int64)
+
+    def _hold_all(self, collections: Sequence[str]) -> bool:
+        inside = sum(
+            len(self._by_property.get(("collection", value), ())) for value in set(collections)
+        )
+        return inside == len(self._entries)
 
     def _all_present(self, ids: Ids) -> bool:
         if not len(ids):
@@ -225,9 +248,12 @@ class KnowledgeIndex:
             if entry is None:
                 continue
             for key in _properties(entry):
-                self._by_property[key].discard(chunk_id)
-                if not self._by_property[key]:
-                    del self._by_property[key]
+                self._leave(chunk_id, key)
+
+    def _leave(self, chunk_id: int, key: tuple[str, str]) -> None:
+        self._by_property[key].discard(chunk_id)
+        if not self._by_property[key]:
+            del self._by_property[key]
 
 
 def _properties(entry: IndexEntry) -> list[tuple[str, str]]:
@@ -236,4 +262,5 @@ def _properties(entry: IndexEntry) -> list[tuple[str, str]]:
         ("category", entry.category),
         ("language", entry.language or ""),
         ("document", entry.document_id),
+        ("collection", entry.collection),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 from tortoise.expressions import F
@@ -33,6 +34,7 @@ from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
     chunk_row,
+    collection_key,
     read_entries,
     read_vectors,
 )
@@ -188,6 +190,13 @@ class KnowledgeBase:
         """
         self.generator = await self._create_generator()
         await self.embedding.ready()
+        # What is moved meanwhile waits, so that the index never begins with an old collection.
+        async with self._writing:
+            await self._load()
+        await self.report()
+        return len(self.index)
+
+    async def _load(self) -> None:
         revision = await self._revision()
         try:
             index = await asyncio.to_thread(self._load_index, self._index_path, revision)
@@ -202,8 +211,6 @@ class KnowledgeBase:
         await asyncio.to_thread(index.refresh)
         self._index = index
         self._seen_revision = revision
-        await self.report()
-        return len(index)
 
     async def catch_up(self) -> bool:
         """Follow what another process (`server.py ingest`) has changed; True if there was any.
@@ -395,6 +402,21 @@ class KnowledgeBase:
             self._forget()
         return True
 
+    async def move(self, document_ids: Sequence[UUID], collection_id: UUID) -> None:
+        """Put documents into another collection: from now on its audience sees them."""
+        async with self._writing:
+            async with self.store.transaction():
+                moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
+                await moved.update(collection_id=collection_id, updated_at=self.clock.now())
+                revision = await self._bump_revision()
+            self._see(revision)
+            # Before the first start has made it, there is no index that could be wrong.
+            for index in (self._index, self._old.index if self._old else None):
+                if index is not None:
+                    for document_id in document_ids:
+                        index.move(str(document_id), collection_key(collection_id))
+            self._forget()
+
     def _forget(self) -> None:
         self._passages.forget()
         self.documents.forget()
@@ -468,6 +490,7 @@ def _entries(
             language=document.language,
             headings=piece.chunk.headings,
             text=with_table_head(piece.table_head, piece.text),
+            collection=collection_key(document.collection_id),
         )
         for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
     ]

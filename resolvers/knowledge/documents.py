@@ -10,6 +10,7 @@ from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
 from models.user import Role
 from rag.loading.limits import MEGABYTE
+from resolvers.collections import resolve_collection
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.base import IndexProgress, sha256
@@ -34,9 +35,12 @@ async def add_document(context: Context, properties: Properties, content: str) -
 
     Raises:
         Unauthenticated, Forbidden, InvalidInput
+        NotFound: the collection.
     """
     context.require_role(*EDITORS)
-    (document,) = await take_in(context.services, [text_submission(properties, content)])
+    submission = text_submission(properties, content)
+    await resolve_collection(context, properties.collection_id)
+    (document,) = await take_in(context.services, [submission])
     return document
 
 
@@ -57,10 +61,12 @@ async def upload_document(
 
     Raises:
         Unauthenticated, Forbidden, InvalidInput
+        NotFound: the collection.
     """
     context.require_role(*EDITORS)
     max_mb = context.services.knowledge.parser.limits.file_mb
     submission = file_submission(properties, name, data, max_mb=max_mb, mapping=mapping)
+    await resolve_collection(context, properties.collection_id)
     (document,) = await take_in(context.services, [submission])
     return document
 

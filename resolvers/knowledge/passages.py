@@ -26,6 +26,7 @@ _PROPERTIES = (
     "document__type",
     "document__category",
     "document__language",
+    "document__collection_id",
 )
 _DETAILS = (
     *_PROPERTIES,
@@ -193,4 +194,10 @@ def _entry(row: dict[str, Any]) -> IndexEntry:
         language=row["document__language"],
         headings=tuple(row["headings"]),
         text=with_table_head(row["table_head"] or "", row["text"]),
+        collection=collection_key(row["document__collection_id"]),
     )
+
+
+def collection_key(collection_id: UUID | None) -> str:
+    """How the index names a collection; "" for none, which nobody may see."""
+    return "" if collection_id is None else str(collection_id)

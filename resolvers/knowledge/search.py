@@ -9,6 +9,7 @@ from models.document import Document
 from rag.types import Filter, Hit
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, InvalidInput
+from resolvers.knowledge import audiences
 from resolvers.knowledge.base import NotReady
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
@@ -26,7 +27,7 @@ async def search_knowledge(
         Unauthenticated
         BadUserInput: the query is empty or too long.
     """
-    context.require_viewer()
+    viewer = context.require_viewer()
     if not 1 <= first <= MAX_HITS:
         raise BadUserInput(f"first must be between 1 and {MAX_HITS}.")
     try:
@@ -37,18 +38,29 @@ async def search_knowledge(
         pipeline = await context.services.knowledge.pipeline()
     except NotReady as error:
         raise BadUserInput("The knowledge base is not available at the moment.") from error
-    retrieval = await pipeline.retrieve(query, filter=filter, limit=first)
+    started = pipeline.start_query(query)
+    try:
+        visible = await audiences.visible_collections(context.services.store, [viewer.id])
+    except BaseException:
+        started.cancel()
+        raise
+    retrieval = await pipeline.retrieve(
+        query, filter=audiences.narrowed(filter, visible), limit=first, started=started
+    )
     return retrieval.hits
 
 
 async def list_documents(context: Context, request: PageRequest, filter: Filter) -> Page[Document]:
-    """Documents, newest first.
+    """The documents that the viewer may read, newest first.
 
     Raises:
         Unauthenticated, BadUserInput
     """
-    context.require_viewer()
-    query = Document.filter(deleted_at__isnull=True)
+    viewer = context.require_viewer()
+    readable = await audiences.readable_collections(context.services.store, viewer.id)
+    if filter.collections is not None:
+        readable = tuple(one for one in readable if str(one) in filter.collections)
+    query = Document.filter(deleted_at__isnull=True, collection_id__in=readable)
     if filter.types:
         query = query.filter(type__in=list(filter.types))
     if filter.categories:
@@ -61,10 +73,13 @@ async def list_documents(context: Context, request: PageRequest, filter: Filter)
 
 
 async def get_document(context: Context, document_id: UUID) -> Document | None:
-    """A document that has not been deleted.
+    """A document that the viewer may read, and that has not been deleted.
 
     Raises:
         Unauthenticated
     """
-    context.require_viewer()
-    return await Document.get_or_none(id=document_id, deleted_at__isnull=True)
+    viewer = context.require_viewer()
+    readable = await audiences.readable_collections(context.services.store, viewer.id)
+    return await Document.get_or_none(
+        id=document_id, deleted_at__isnull=True, collection_id__in=readable
+    )

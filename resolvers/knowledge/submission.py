@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
+from uuid import UUID
 
+from models.collection import GENERAL_ID
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
 from models.store import Store
@@ -46,6 +48,7 @@ class Properties:
     language: str | None = None
     source: str | None = None
     key: str | None = None
+    collection_id: UUID | None = None  # the general one
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def check_properties(properties: Properties) -> Properties:
     Raises:
         InvalidInput
     """
-    checked: dict[str, str | None] = {}
+    checked: dict[str, Any] = {}
     for field, maximum in (
         ("title", MAX_TITLE),
         ("type", MAX_LABEL),
@@ -88,7 +91,7 @@ def check_properties(properties: Properties) -> Properties:
             raise InvalidInput(
                 "language", 'language must be a two-letter code of ISO 639-1, such as "en".'
             )
-    return Properties(**checked, language=language)
+    return replace(properties, **checked, language=language)
 
 
 def check_content(content: str) -> str:
@@ -154,13 +157,28 @@ async def lock_submissions(store: Store, submissions: Sequence[Submission]) -> N
 
 async def submit(clock: Clock, submission: Submission) -> Document:
     """Take a document in: the one that is there already, with a new version to come if anything
-    differs, or a new one. Call it in a transaction, after `lock_submissions`."""
+    differs, or a new one. Call it in a transaction, after `lock_submissions`.
+
+    Raises:
+        InvalidInput: the document with this key is in another collection than the one named.
+    """
     properties = submission.properties
     document = None
     if properties.key is not None:
         document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
+        if document is not None and properties.collection_id not in (None, document.collection_id):
+            raise InvalidInput(
+                "collectionId",
+                "The document with this key is in another collection. Leave collectionId out, or "
+                "move the document with moveDocuments first.",
+            )
     if document is None:
-        twin = Document.filter(content_hash=submission.content_hash, deleted_at__isnull=True)
+        # The same text in another collection is for other people: it is another document.
+        twin = Document.filter(
+            content_hash=submission.content_hash,
+            deleted_at__isnull=True,
+            collection_id=properties.collection_id or GENERAL_ID,
+        )
         if properties.key is not None:
             # One without a key, that was sent: now it gets its key.
             twin = twin.filter(key__isnull=True, folder_path__isnull=True)
@@ -209,6 +227,7 @@ async def add_records(
             language=record.language,
             source=task.source,
             key=f"{document.key or document.id}#{number}"[-MAX_KEY:],
+            collection_id=document.collection_id,
         )
         await submit(clock, Submission(properties, record.content.encode()))
 
@@ -222,6 +241,7 @@ async def _create(clock: Clock, submission: Submission) -> Document:
         language=properties.language,
         source=properties.source,
         key=properties.key,
+        collection_id=properties.collection_id or GENERAL_ID,
         # What was sent as text can be read at once; of a file it is known once it was read.
         content="" if submission.file_name else submission.payload.decode(),
         content_hash=submission.content_hash,

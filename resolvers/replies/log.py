@@ -288,7 +288,9 @@ def finish_reply(
             expect=1,
         ),
         insert_values(
-            ReplyLog, ("reply_id", "sources", "delta_ends"), [[reply_id, sources, delta_ends]]
+            ReplyLog,
+            ("reply_id", "sources", "delta_ends", "documents"),
+            [[reply_id, sources, delta_ends, list(ending.documents) or None]],
         ),
         delete(ReplyEvent, {"reply_id": reply_id}),
     ]

@@ -99,6 +99,7 @@ async def run_reply(
         failure=failure,
         grounded=found.grounded if found else None,
         citations=tuple(pipeline.cite(text, found)) if pipeline and found else (),
+        documents=_documents(found) if found else (),
         provider=pipeline.generator.provider if pipeline else None,
         model=pipeline.generator.model if pipeline else None,
         prompt_tokens=usage.prompt_tokens if usage else prompt_tokens,
@@ -119,6 +120,12 @@ def _stored(hit: Hit) -> StoredHit:
         score=hit.score,
         page=hit.passage.page,
     )
+
+
+def _documents(found: Retrieval) -> tuple[str, ...]:
+    """What the reply was made from. Where nothing was found, near topics may be named."""
+    hits = (*found.hits, *found.nearest)
+    return tuple(dict.fromkeys(hit.passage.document_id for hit in hits))
 
 
 def _milliseconds(running: RunningReply, moment: float | None) -> int | None:

@@ -18,12 +18,16 @@ MAX_PENDING_CHARACTERS = 32_768
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a reply ended: what its last commit writes beside the event."""
+    """How a reply ended: what its last commit writes beside the event.
+
+    `documents` are the ids of those whose text or title it may hold.
+    """
 
     status: MessageStatus
     failure: str | None = None
     grounded: bool | None = None
     citations: tuple[CitedPassage, ...] = ()
+    documents: tuple[str, ...] = ()
     provider: str | None = None
     model: str | None = None
     prompt_tokens: int | None = None

@@ -17,6 +17,7 @@ from rag.pipeline import Pipeline
 from rag.types import Retrieval
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput, RateLimited
+from resolvers.knowledge import audiences
 from resolvers.replies.addressing import without_address
 from resolvers.replies.events import Delta, Event, Sources, Started
 from resolvers.replies.log import LogWriter, finish_reply
@@ -169,7 +170,7 @@ class ReplyService:
         storing = asyncio.create_task(store_request(self._store, self._clock, user, request, place))
         # The write is on its way to the disk before the model takes the processor.
         await asyncio.sleep(0)
-        retrieval = asyncio.create_task(self._retrieve(place))
+        retrieval = asyncio.create_task(self._retrieve(user, place, storing))
         try:
             accepted = await storing
         except BaseException as error:
@@ -184,10 +185,28 @@ class ReplyService:
         self._sessions.publish(accepted.session.id, MessageAdded(accepted.reply.id))
         return accepted
 
-    async def _retrieve(self, place: Place) -> tuple[Pipeline, Retrieval]:
+    async def _retrieve(
+        self, user: User, place: Place, storing: asyncio.Task[Accepted]
+    ) -> tuple[Pipeline, Retrieval]:
         pipeline = await self._pipeline()
+        question = without_address(place.content)
+        started = pipeline.start_query(question, history=place.history)
+        try:
+            # While the model works: who is in the session once the question is stored, and what do
+            # all of them see?
+            await asyncio.wait([storing])
+            if storing.cancelled() or storing.exception() is not None:
+                raise asyncio.CancelledError
+            session_id = storing.result().session.id
+            visible = await audiences.visible_in_session(self._store, user.id, session_id)
+        except BaseException:
+            started.cancel()
+            raise
         return pipeline, await pipeline.retrieve(
-            without_address(place.content), history=place.history, filter=place.filter
+            question,
+            history=place.history,
+            filter=audiences.narrowed(place.filter, visible),
+            started=started,
         )
 
     def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:

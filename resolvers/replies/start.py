@@ -421,6 +421,8 @@ def filter_json(value: Filter) -> dict[str, list[str]] | None:
     }
     if value.document_ids is not None:
         stored["document_ids"] = list(value.document_ids)
+    if value.collections is not None:
+        stored["collections"] = list(value.collections)
     return stored
 
 
@@ -428,10 +430,11 @@ def read_filter(stored: dict[str, list[str]] | None) -> Filter:
     """The filter that `filter_json` made."""
     if stored is None:
         return Filter()
-    ids = stored.get("document_ids")
+    ids, collections = stored.get("document_ids"), stored.get("collections")
     return Filter(
         types=tuple(stored["types"]),
         categories=tuple(stored["categories"]),
         languages=tuple(stored["languages"]),
         document_ids=None if ids is None else tuple(ids),
+        collections=None if collections is None else tuple(collections),
     )

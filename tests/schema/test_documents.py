@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from models.collection import GENERAL_ID
 from models.document import Document
 from models.ingestion import IngestionTask
 from models.user import Role
+from schema.node import global_id
 from tests.application import Running
 from tests.schema.test_knowledge import search
 
@@ -127,6 +129,35 @@ async def test_a_key_names_one_document(offline: Running) -> None:
     other = await add(offline, token, key="tents/2", content=TENT.replace("two", "four"))
     assert other["id"] != plain["id"]
     await settled(offline, token, other["id"])
+
+
+async def test_a_document_is_put_into_a_collection(offline: Running) -> None:
+    """Only its audience finds it; the same text elsewhere is another document; a wrong collection,
+    or another one for the same key, changes nothing."""
+    admin = await offline.login("admin@example.com", Role.ADMIN)
+    made = await offline.data(
+        """mutation { createCollection(input: {name: "Board", audience: NAMED,
+        userEmails: ["admin@example.com"]}) { ... on Collection { id } } }""",
+        token=admin,
+    )
+    board = made["createCollection"]["id"]
+    secret = await add(offline, admin, collectionId=board, key="tents")
+    await settled(offline, admin, secret["id"])
+    reader = await offline.login("reader@example.com")
+    assert await offline.data(READ, {"id": secret["id"]}, reader) == {"node": None}
+    question = "How heavy is the tent Borealis?"
+    ids = [hit["document"]["id"] for hit in await search(offline, reader, question)]
+    assert secret["id"] not in ids
+    assert (await search(offline, admin, question))[0]["document"]["id"] == secret["id"]
+    public = await add(offline, admin)
+    assert public["id"] != secret["id"]
+    again = await add(offline, admin, collectionId=board, key="tents")
+    assert again["id"] == secret["id"]
+    missing = await add(offline, admin, collectionId=secret["id"], title="Other")
+    assert missing["__typename"] == "NotFound"
+    general = global_id("Collection", GENERAL_ID)
+    moved = await add(offline, admin, collectionId=general, key="tents", content="# New\n\nText.")
+    assert (moved["__typename"], moved["field"]) == ("InvalidInput", "collectionId")
 
 
 async def test_an_upload_is_read_and_found(offline: Running) -> None:

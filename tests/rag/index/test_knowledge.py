@@ -163,3 +163,62 @@ def test_an_empty_index_finds_nothing() -> None:
     assert search(index, "boots") == []
     index.add([], np.zeros((0, 64), dtype=np.float32))
     assert len(index) == 0
+
+
+# ---- collections ---------------------------------------------------------------------------------
+
+
+def collected() -> KnowledgeIndex:
+    """Passages 1 and 2 are in collection a, 3 in b, 4 in none."""
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    places = ("a", "a", "b", "")
+    entries = [
+        replace(entry(number, text), collection=place)
+        for number, (text, place) in enumerate(zip(TEXTS, places, strict=True), start=1)
+    ]
+    index.add(entries, embedded(*TEXTS))
+    return index
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (Filter(), [1, 2, 3, 4]),
+        (Filter(collections=("a",)), [1, 2]),
+        (Filter(collections=("b", "unknown")), [3]),
+        (Filter(collections=("a", "b")), [1, 2, 3]),
+        (Filter(collections=("a", "b", "a", "b")), [1, 2, 3]),
+        (Filter(collections=("unknown",)), []),
+        (Filter(collections=()), []),
+        (Filter(collections=("a",), types=("policy",)), [1]),
+        (Filter(collections=(), types=("policy",)), []),
+        (Filter(collections=("b",), document_ids=("d1", "d3")), [3]),
+        # All there are: the other properties still restrict.
+        (Filter(collections=("a", "b", "")), [1, 2, 3, 4]),
+        (Filter(collections=("a", "b", ""), types=("faq",)), [2, 4]),
+    ],
+)
+def test_only_the_collections_asked_for_are_searched(filter: Filter, expected: list[int]) -> None:
+    """None does not restrict, an empty tuple finds nothing; a passage of no collection is found by
+    no name."""
+    index = collected()
+    for query in (*TEXTS, "returned boots machine Parcels office two days"):
+        assert sorted(search(index, query, filter=filter)) == expected
+    assert filter.is_empty() is (filter == Filter())
+
+
+def test_a_document_that_moves_is_found_where_it_is_only() -> None:
+    """A move counts at once, for all passages of the document, and takes nothing to rebuild."""
+    index = collected()
+    index.refresh()
+    index.move("d1", "b")
+    assert sorted(search(index, TEXTS[0], filter=Filter(collections=("a",)))) == [2]
+    assert sorted(search(index, TEXTS[0], filter=Filter(collections=("b",)))) == [1, 3]
+    index.move("d2", "b")
+    assert search(index, TEXTS[0], filter=Filter(collections=("a",))) == []
+    index.move("d2", "b")
+    index.move("unknown", "b")
+    assert sorted(search(index, TEXTS[0], filter=Filter(collections=("b",)))) == [1, 2, 3]
+    assert not index.is_stale
+    index.remove_documents(["d2"])
+    assert sorted(search(index, TEXTS[0], filter=Filter(collections=("b", "")))) == [1, 3, 4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,9 @@ class World:
             parser=parser or self.knowledge.parser,
         )
 
-    async def send(self, content: str = TENT, **properties: str) -> Document:
+    async def send(self, content: str = TENT, **properties: Any) -> Document:
         return await self.submit(
-            text_submission(Properties(**{"title": "Tents", **properties}), content)
+            text_submission(replace(Properties(title="Tents"), **properties), content)
         )
 
     async def submit(self, submission: Submission) -> Document:
