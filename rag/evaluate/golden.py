@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rag.errors import LoadingError
-from rag.evaluate.abstention import Abstention, measure_abstention
+from rag.evaluate.abstention import Abstention, Judged, measure_abstention
 from rag.evaluate.collection import CollectionError
 from rag.evaluate.measures import mean_reciprocal_rank, recall_at
 from rag.evaluate.questions import Question, answers, quotes_answer
@@ -33,8 +33,12 @@ class Outcome:
     citations: tuple[bool, ...] = ()
 
     @property
+    def judged(self) -> Judged:
+        return decision(self.retrieval)
+
+    @property
     def best_score(self) -> float:
-        return decision(self.retrieval).relevance
+        return self.judged.relevance
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +137,8 @@ def measure(name: str, outcomes: Sequence[Outcome]) -> GoldenResult:
         citation_precision=_share(citations),
         supported=_share([any(each) for each in answered]),
         abstention=measure_abstention(
-            [decision(outcome.retrieval) for outcome in answerable],
-            [decision(item.retrieval) for item in outcomes if not item.question.answerable],
+            [outcome.judged for outcome in answerable],
+            [outcome.judged for outcome in outcomes if not outcome.question.answerable],
         ),
         outcomes=tuple(outcomes),
     )

@@ -79,7 +79,8 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that was measured on a collection; `scores` are of the questions with judgments."""
+    """All that was measured on a collection; `scores` are of the questions with judgments, and
+    `removed` what was decided about them without their relevant documents, if that was tried."""
 
     collection: Collection
     model: str
@@ -89,6 +90,7 @@ class Result:
     speed: Speed
     abstention: Abstention | None
     without_relevant: Abstention | None
+    removed: Mapping[str, Judged] = field(repr=False, default_factory=dict)
 
 
 class Workbench:
@@ -215,16 +217,14 @@ async def evaluate(
     scores = score_rankings(
         collection.judgments, {query.id: outcomes[query.id].documents for query in judged}
     )
-    removed: Abstention | None = None
+    removed: dict[str, Judged] = {}
     if without_relevant:
         everything = tuple(collection.documents)
-        missing = []
         for query in judged:
             relevant = collection.relevant(query.id)
             rest = tuple(document for document in everything if document not in relevant)
-            missing.append((await ask(pipeline, query, Filter(document_ids=rest))).judged)
+            removed[query.id] = (await ask(pipeline, query, Filter(document_ids=rest))).judged
             reporter.advance()
-        removed = measure_abstention([outcomes[query.id].judged for query in judged], missing)
     return Result(
         collection=collection,
         model=workbench.model_key,
@@ -236,7 +236,10 @@ async def evaluate(
             [outcomes[query.id].judged for query in queries if query.answerability == ANSWERABLE],
             [outcomes[query.id].judged for query in queries if query.answerability == UNANSWERABLE],
         ),
-        without_relevant=removed,
+        without_relevant=measure_abstention(
+            [outcomes[key].judged for key in removed], list(removed.values())
+        ),
+        removed=removed,
     )
 
 

@@ -108,7 +108,9 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
             result.collection.name,
             *(f"{value:.1f}" for value in (*one.search_ms, *one.embedding_ms)),
             f"{one.questions_per_second:.0f}",
-            "from the cache" if one.passages_per_second is None else f"{one.passages_per_second:.1f}",
+            "from the cache"
+            if one.passages_per_second is None
+            else f"{one.passages_per_second:.1f}",
         )
     console.print(speed)
 
