@@ -8,7 +8,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -73,8 +73,16 @@ class _Golden:
     questions: list[Question]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
+def _load_embedder(name: str) -> Embedder:
+    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder.load(name)
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, load: Callable[[str], Embedder] = _load_embedder
+) -> int:
+    """Run the command; returns its exit code. `load` gives the model of a name."""
     options = _parser().parse_args(arguments)
     err = create_console(stderr=True)
     try:
@@ -88,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     steps = Steps(err)
     try:
-        results, golden_results = asyncio.run(_run(options, collections, golden, steps))
+        results, golden_results = asyncio.run(
+            _run(options, collections, golden, steps, lambda: load(options.model))
+        )
     except RagError as error:
         err.print(f"Error: {error}", markup=False)
         return 1
@@ -120,12 +130,13 @@ async def _run(
     collections: Sequence[Collection],
     golden: _Golden | None,
     steps: Steps,
+    load: Callable[[], Embedder],
 ) -> tuple[list[Result], list[GoldenResult]]:
     folder = None if options.no_cache else options.cache
     steps.title = "model"
     steps.begin("Loading", 1)
     async with Workbench(
-        lambda: _load_embedder(options.model),
+        load,
         cache=lambda embedder: CachedEmbedder(embedder, folder),
     ) as workbench:
         results = []
@@ -147,12 +158,6 @@ async def _run(
             )
         steps.close()
     return results, golden_results
-
-
-def _load_embedder(name: str) -> Embedder:
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
-
-    return SentenceTransformersEmbedder.load(name)
 
 
 def _load_collections(options: argparse.Namespace, note: Any) -> list[Collection]:
