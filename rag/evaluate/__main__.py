@@ -41,6 +41,8 @@ from rag.evaluate.terminal import (
     print_golden,
     print_results,
 )
+from rag.rerank.base import Reranker
+from rag.rerank.service import RerankService
 from rag.types import SourceDocument
 
 TOLERANCE: Final = 0.02
@@ -79,10 +81,19 @@ def _load_embedder(name: str) -> Embedder:
     return SentenceTransformersEmbedder.load(name)
 
 
+def _load_reranker(name: str) -> Reranker:
+    from rag.rerank.cross_encoder import CrossEncoderReranker
+
+    return CrossEncoderReranker.load(name)
+
+
 def main(
-    arguments: Sequence[str] | None = None, *, load: Callable[[str], Embedder] = _load_embedder
+    arguments: Sequence[str] | None = None,
+    *,
+    load: Callable[[str], Embedder] = _load_embedder,
+    load_reranker: Callable[[str], Reranker] = _load_reranker,
 ) -> int:
-    """Run the command; returns its exit code. `load` gives the model of a name."""
+    """Run the command; returns its exit code. The other two give the model of a name."""
     options = _parser().parse_args(arguments)
     err = create_console(stderr=True)
     try:
@@ -97,7 +108,7 @@ def main(
     steps = Steps(err)
     try:
         results, golden_results = asyncio.run(
-            _run(options, collections, golden, steps, lambda: load(options.model))
+            _run(options, collections, golden, steps, lambda: load(options.model), load_reranker)
         )
     except RagError as error:
         err.print(f"Error: {error}", markup=False)
@@ -131,13 +142,16 @@ async def _run(
     golden: _Golden | None,
     steps: Steps,
     load: Callable[[], Embedder],
+    load_reranker: Callable[[str], Reranker],
 ) -> tuple[list[Result], list[GoldenResult]]:
     folder = None if options.no_cache else options.cache
     steps.title = "model"
     steps.begin("Loading", 1)
+    reranking = RerankService(lambda: load_reranker(options.reranker)) if options.reranker else None
     async with Workbench(
         load,
         cache=lambda embedder: CachedEmbedder(embedder, folder),
+        reranking=reranking,
     ) as workbench:
         results = []
         for collection in collections:
@@ -255,6 +269,11 @@ def _parser() -> argparse.ArgumentParser:
         default="all-MiniLM-L6-v2",
         metavar="NAME",
         help="name or folder of a sentence-transformers model (default: %(default)s)",
+    )
+    measured.add_argument(
+        "--reranker",
+        metavar="NAME",
+        help="name or folder of a cross-encoder that orders the best passages anew",
     )
     files = parser.add_argument_group("results")
     files.add_argument(

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import prepare
 from rag.passages import MemoryPassages
 from rag.pipeline import MAX_LIMIT, Pipeline
+from rag.rerank.service import RerankService
 from rag.types import NO_FILTER, Filter, Hit, Retrieval, SourceDocument
 
 # So many documents are cut and embedded side by side.
@@ -101,11 +102,11 @@ class Workbench:
         load: Callable[[], Embedder],
         *,
         cache: Callable[[Embedder], CachedEmbedder],
-        pipeline_options: Mapping[str, Any] | None = None,
+        reranking: RerankService | None = None,
     ) -> None:
         self._load = load
         self._cache = cache
-        self._options = dict(pipeline_options or {})
+        self._reranking = reranking
         self._model: Embedder | None = None
         self._cached: CachedEmbedder | None = None
         self._embedding = EmbeddingService(self._make, cache_size=0)
@@ -119,6 +120,8 @@ class Workbench:
         self._embedding.start()
         try:
             await self._embedding.ready()
+            if self._reranking is not None:
+                await self._reranking.open()
         except BaseException:
             await self._embedding.close()
             raise
@@ -126,6 +129,8 @@ class Workbench:
 
     async def __aexit__(self, *_: object) -> None:
         await self._embedding.close()
+        if self._reranking is not None:
+            self._reranking.close()
         if self._cached is not None:
             self._cached.close()
 
@@ -162,7 +167,7 @@ class Workbench:
             index=index,
             passages=store,
             generator=OfflineGenerator(),
-            **self._options,
+            reranking=self._reranking,
         )
         embedded, reused = self._cached.embedded - before[0], self._cached.reused - before[1]
         return Indexed(pipeline, store, seconds, embedded, reused)
@@ -268,7 +273,7 @@ async def ask(pipeline: Pipeline, query: Query, filter: Filter = NO_FILTER) -> O
 
 def decision(retrieval: Retrieval) -> Judged:
     """The relevance that the pipeline compares with its threshold, and what it decided."""
-    relevance = retrieval.hits[0].score if retrieval.hits else 0.0
+    relevance = max((hit.score for hit in retrieval.hits), default=0.0)
     return Judged(relevance, retrieval.grounded)
 
 

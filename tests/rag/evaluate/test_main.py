@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from rag.embedding.fake import FakeEmbedder
 from rag.errors import EmbeddingError
 from rag.evaluate.__main__ import main
+from rag.rerank.fake import FakeReranker
 from tests.rag.evaluate.samples import JUDGMENTS, run, write_collection
 
 
@@ -185,3 +187,18 @@ def test_the_cache_spares_the_second_run(
     for _ in range(2):
         assert run(folder, "--cache", tmp_path / "cache") == 0
     assert "from the cache" in capsys.readouterr().out
+
+
+def test_a_reranking_model_orders_the_hits(tmp_path: Path) -> None:
+    """Its gain can be measured before it is switched on."""
+    folder = write_collection(tmp_path / "shop")
+    model = FakeReranker()
+    code = main(
+        [str(folder), "--no-cache", "--reranker", "any", "--run", str(tmp_path / "run.json")],
+        load=lambda _: FakeEmbedder(),
+        load_reranker=lambda _: model,
+    )
+    assert code == 0
+    assert model.calls[0][0] == "When may I return goods?"
+    found = read(tmp_path / "run.json")["collections"]["shop"]["questions"]["q1"]
+    assert found["documents"][0] == "d1"
