@@ -42,7 +42,7 @@ class Trace:
             self.milliseconds[name] = self.milliseconds.get(name, 0.0) + spent
 
 
-class Outcome(Enum):
+class CandidateOutcome(Enum):
     """What became of a candidate."""
 
     HIT = "hit"
@@ -70,7 +70,7 @@ class ExplainedCandidate:
 
     chunk_id: int
     passage: Passage | None = field(repr=False)
-    outcome: Outcome
+    outcome: CandidateOutcome
     number: int | None
     dense: Place
     lexical: Place | None
@@ -157,15 +157,15 @@ def _explained(
     numbers = {hit.passage.chunk_id: number for number, hit in enumerate(retrieval.hits, 1)}
     last = max((fused[key].rank for key in ranked if key in fused), default=0)
 
-    def outcome(key: int) -> Outcome:
+    def outcome(key: int) -> CandidateOutcome:
         if key in numbers:
-            return Outcome.HIT
+            return CandidateOutcome.HIT
         if key in ranked:
-            return Outcome.LOWER
+            return CandidateOutcome.LOWER
         if key not in passages:
-            return Outcome.GONE
+            return CandidateOutcome.GONE
         # Candidates are kept in fused order: what was passed over on the way repeats a better one.
-        return Outcome.DUPLICATE if fused[key].rank < last else Outcome.BEYOND
+        return CandidateOutcome.DUPLICATE if fused[key].rank < last else CandidateOutcome.BEYOND
 
     keys = sorted(fused, key=lambda key: (numbers.get(key, len(numbers) + 1), fused[key].rank))
     return [
@@ -198,7 +198,7 @@ def _removed(
             ExplainedCandidate(
                 chunk_id=item.chunk_id,
                 passage=passage,
-                outcome=Outcome.FILTERED,
+                outcome=CandidateOutcome.FILTERED,
                 number=None,
                 dense=dense[item.chunk_id],
                 lexical=lexical.get(item.chunk_id),

@@ -19,6 +19,7 @@ from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
 from schema.context import Info
 from schema.conversation import ConversationMutation
+from schema.explain import ExplainQuery
 from schema.export import ExportQuery
 from schema.knowledge import Document, KnowledgeQuery
 from schema.limits import OperationLimits
@@ -78,6 +79,7 @@ Query = merge_types(
         OrganisingQuery,
         ExportQuery,
         KnowledgeQuery,
+        ExplainQuery,
         PublicLinkQuery,
     ),
 )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.explain import ExplainedCandidate, Outcome, Trace, excluded_by
+from rag.explain import CandidateOutcome, ExplainedCandidate, Trace, excluded_by
 from rag.pipeline import Pipeline
 from rag.rerank.fake import FakeReranker
 from rag.rerank.service import RerankService
@@ -57,7 +57,7 @@ async def test_ranks_are_those_of_each_retriever() -> None:
     assert returns.relevance.rank == 1
     assert leave.lexical is None
     assert leave.reranked is None
-    assert {one.outcome for one in explained.values()} == {Outcome.HIT}
+    assert {one.outcome for one in explained.values()} == {CandidateOutcome.HIT}
 
 
 async def test_a_follow_up_shows_the_text_that_was_searched() -> None:
@@ -81,8 +81,8 @@ async def test_what_a_filter_removed_is_named_with_its_reasons() -> None:
             RETURNS, filter=Filter(types=("faq",), languages=("en", "es"))
         )
     shown = by_title(explained.candidates)
-    assert shown["Shipping"].outcome is Outcome.HIT
-    assert shown["Returning goods"].outcome is Outcome.FILTERED
+    assert shown["Shipping"].outcome is CandidateOutcome.HIT
+    assert shown["Returning goods"].outcome is CandidateOutcome.FILTERED
     assert shown["Returning goods"].removed_by == ("type",)
     assert shown["Returning goods"].fused.rank == 1
     assert shown["Urlaub"].removed_by == ("type", "language")
@@ -102,14 +102,14 @@ async def test_duplicates_and_lower_ranks_are_told_apart() -> None:
         )
         explained = await pipeline.explain(RETURNS)
         assert [one.outcome for one in explained.candidates] == [
-            Outcome.HIT,
-            Outcome.DUPLICATE,
-            Outcome.LOWER,
-            Outcome.LOWER,
+            CandidateOutcome.HIT,
+            CandidateOutcome.DUPLICATE,
+            CandidateOutcome.LOWER,
+            CandidateOutcome.LOWER,
         ]
         del store.by_id[explained.candidates[1].chunk_id]
         gone = (await pipeline.explain(RETURNS)).candidates[1]
-        assert (gone.outcome, gone.passage) == (Outcome.GONE, None)
+        assert (gone.outcome, gone.passage) == (CandidateOutcome.GONE, None)
 
 
 async def test_candidates_without_a_closer_look_are_beyond() -> None:
@@ -122,9 +122,9 @@ async def test_candidates_without_a_closer_look_are_beyond() -> None:
         explained = await pipeline.explain("Goods?")
     outcomes = [one.outcome for one in explained.candidates]
     assert len(outcomes) == 25
-    assert outcomes.count(Outcome.HIT) == 6
-    assert outcomes.count(Outcome.BEYOND) > 0
-    assert set(outcomes[6:]) <= {Outcome.LOWER, Outcome.BEYOND}
+    assert outcomes.count(CandidateOutcome.HIT) == 6
+    assert outcomes.count(CandidateOutcome.BEYOND) > 0
+    assert set(outcomes[6:]) <= {CandidateOutcome.LOWER, CandidateOutcome.BEYOND}
 
 
 async def test_a_reranking_model_gives_its_own_places() -> None:
