@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from rag.embedding.base import Embedder, ModelIdentity
 from rag.errors import RagError
 from rag.types import FloatMatrix
 
+_SHORT: Final = 40  # characters
 _VARIABLES: Final = 500  # per statement; SQLite allows 999 at least
 
 
@@ -74,8 +75,10 @@ class CachedEmbedder:
         known = self._read(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
-            vectors = self._embedder.embed(list(missing.values()))
-            fresh = dict(zip(missing, vectors, strict=True))
+            fresh: dict[bytes, FloatMatrix] = {}
+            for group in _of_similar_length(missing):
+                vectors = self._embedder.embed([missing[key] for key in group])
+                fresh.update(zip(group, vectors, strict=True))
             self._write(fresh)
             known |= fresh
         self.embedded += len(missing)
@@ -106,3 +109,19 @@ class CachedEmbedder:
                 "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
                 [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()],
             )
+
+
+def _of_similar_length(texts: Mapping[bytes, str]) -> Iterator[list[bytes]]:
+    """Groups in which no text is more than twice as long as the shortest: a model pads a batch to
+    its longest text, and a passage comes with its sentences."""
+    group: list[bytes] = []
+    shortest = 0
+    for key in sorted(texts, key=lambda key: len(texts[key])):
+        if group and len(texts[key]) > 2 * max(shortest, _SHORT):
+            yield group
+            group = []
+        if not group:
+            shortest = len(texts[key])
+        group.append(key)
+    if group:
+        yield group

@@ -53,3 +53,13 @@ def test_a_cache_that_cannot_be_used_says_what_to_do(tmp_path: Path) -> None:
     place.write_text("no folder", encoding="utf-8")
     with pytest.raises(CacheError, match="name another folder with --cache or use --no-cache"):
         CachedEmbedder(FakeEmbedder(), place)
+
+
+def test_texts_of_similar_length_are_embedded_together() -> None:
+    """A model pads a batch to its longest text; the order of the answer is that of the question."""
+    model = FakeEmbedder()
+    cached = CachedEmbedder(model, None)
+    texts = ["word " * 60, "one", "two", "word " * 90, "word " * 300]
+    np.testing.assert_array_equal(cached.embed(texts), FakeEmbedder().embed(texts))
+    assert model.batches == [2, 2, 1]
+    cached.close()

@@ -32,7 +32,7 @@ def save_model(folder: Path, *, labels: int = 1) -> Path:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
-    PreTrainedTokenizerFast(
+    PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -46,8 +46,8 @@ def save_model(folder: Path, *, labels: int = 1) -> Path:
         num_attention_heads=2,
         intermediate_size=16,
         max_position_embeddings=32,
-        num_labels=labels,
     )
+    config.num_labels = labels
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 
