@@ -11,6 +11,7 @@ from models.user import Role
 from rag.embedding.base import Embedder
 from rag.rerank.fake import FakeReranker
 from tests.application import Running, running_app, test_settings
+from tests.rag.rerank.test_cross_encoder import save_model
 from tests.schema.operations import ASK, HISTORY
 
 pytestmark = pytest.mark.anyio
@@ -179,3 +180,31 @@ async def test_the_server_takes_a_reranking_model(
     )
     assert "reranking" in [one["name"] for one in explanation["timings"]]
     assert model.calls[0][0] == QUESTION
+
+
+async def test_reranker_names_a_folder(tmp_path: Path, sqlite_url: str, embedder: Embedder) -> None:
+    """The setting loads a real cross-encoder."""
+    folder = save_model(tmp_path / "tiny")
+    settings = test_settings(tmp_path, sqlite_url, generator="offline", reranker=str(folder))
+    async with running_app(settings, embedder=embedder) as app:
+        token = await app.login("ed@example.com", role=Role.EDITOR)
+        explanation = await explain(app, token, q=QUESTION)
+    assert explanation["candidates"][0]["reranked"]["rank"] == 1
+
+
+async def test_a_reranker_that_cannot_be_loaded_is_said(
+    tmp_path: Path, sqlite_url: str, embedder: Embedder, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Questions are not answered in another quality than was asked for: /readyz says failed, and
+    the log why."""
+    (tmp_path / "empty").mkdir()
+    settings = test_settings(
+        tmp_path, sqlite_url, generator="offline", reranker=str(tmp_path / "empty")
+    )
+    async with running_app(settings, embedder=embedder) as app:
+        token = await app.login("ed@example.com", role=Role.EDITOR)
+        assert await app.code(EXPLAIN, {"q": QUESTION}, token) == "BAD_USER_INPUT"
+        ready = await app.http.get(app.url.replace("/graphql", "/readyz"))
+    assert ready.status_code == 503
+    assert ready.json()["status"] == "failed"
+    assert "the reranking model empty cannot be loaded" in caplog.text

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from rag.embedding.fake import FakeEmbedder
 from rag.errors import EmbeddingError
 from rag.evaluate.__main__ import main
+from rag.evaluate.runs import compare, write_json
+from rag.evaluate.terminal import Steps
 from rag.rerank.fake import FakeReranker
 from tests.rag.evaluate.samples import JUDGMENTS, run, write_collection
 
@@ -89,18 +95,30 @@ def test_questions_without_their_documents_are_unanswerable(
     assert "shop, relevant documents removed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["nothing", "split", "golden", "json", "compare", "baseline"])
+@pytest.mark.parametrize(
+    "name",
+    ["nothing", "split", "golden", "documents", "json", "compare", "run", "baseline", "figures"],
+)
 def test_wrong_input_is_one_sentence_and_changes_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     """Exit code 2 before the model is loaded, and no file is written."""
     folder = write_collection(tmp_path / "shop")
     (tmp_path / "odd.json").write_text("[]", encoding="utf-8")
+    (tmp_path / "questions.jsonl").write_text(
+        '{"question": "a", "answerable": false}', encoding="utf-8"
+    )
     arguments: dict[str, tuple[list[str | Path], str]] = {
         "nothing": ([], "name a FOLDER"),
         "split": ([folder, "--split", "train"], "no judgments named train; it has test"),
         "golden": ([folder, "--golden", "x"], "--golden and --documents go together"),
         "json": ([folder, "--json", tmp_path / "no" / "x"], "there is no folder"),
+        "documents": (
+            ["--golden", tmp_path / "questions.jsonl", "--documents", tmp_path / "none"],
+            "none is not a folder",
+        ),
+        "run": ([folder, "--compare", tmp_path / "none"], "cannot be read as a run"),
+        "figures": ([folder, "--baseline", tmp_path / "none"], "cannot be read"),
         "compare": ([folder, "--compare", tmp_path / "odd.json"], "is not a run"),
         "baseline": ([folder, "--baseline", tmp_path / "odd.json"], "is not a file that --json"),
     }
@@ -202,3 +220,67 @@ def test_a_reranking_model_orders_the_hits(tmp_path: Path) -> None:
     assert model.calls[0][0] == "When may I return goods?"
     found = read(tmp_path / "run.json")["collections"]["shop"]["questions"]["q1"]
     assert found["documents"][0] == "d1"
+
+
+def test_a_run_on_other_collections_has_nothing_to_compare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only collections and questions that both have count."""
+    first = write_collection(tmp_path / "first")
+    other = write_collection(tmp_path / "other", judgments={"test": "q2\td2\t1\n"})
+    assert run(first, other, "--no-cache", "--run", tmp_path / "run.json") == 0
+    record = read(tmp_path / "run.json")
+    del record["collections"]["first"]
+    del record["collections"]["other"]["questions"]["q2"]
+    assert compare(record, read(tmp_path / "run.json")) == []
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    """What stood there stays when the new one cannot be put in its place."""
+    path = tmp_path / "figures.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(UnicodeEncodeError):
+        write_json(path, {"a": "\ud800"})
+    assert read(path) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_on_a_terminal_there_is_a_bar() -> None:
+    """One at a time; elsewhere there is a line for each step."""
+    text = io.StringIO()
+    steps = Steps(Console(file=text, force_terminal=True, width=80))
+    steps.title = "shop"
+    for step in ("Indexing", "Asking"):
+        steps.begin(step, 2)
+        steps.advance()
+        steps.advance()
+    steps.close()
+    assert "shop: indexing" in text.getvalue()
+    assert "2/2" in text.getvalue()
+    plain = io.StringIO()
+    steps = Steps(Console(file=plain, width=80))
+    steps.title = "shop"
+    steps.begin("Indexing", 2)
+    steps.advance()
+    steps.close()
+    assert plain.getvalue() == "shop: indexing (2)\n"
+
+
+@pytest.mark.slow
+def test_the_module_runs_with_the_real_model(tmp_path: Path) -> None:
+    """As people call it, in a process of its own."""
+    folder = write_collection(tmp_path / "shop")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "rag.evaluate", folder, "--json", tmp_path / "figures.json"),
+            *("--cache", tmp_path / "cache"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert read(tmp_path / "figures.json")["shop"]["ndcg@10"] == 1.0
