@@ -11,9 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import platformdirs
+from typing import Any
 
 from rag.embedding.base import Embedder
 from rag.errors import RagError
@@ -21,6 +19,7 @@ from rag.evaluate.baseline import find_drops, golden_summary
 from rag.evaluate.cache import CachedEmbedder
 from rag.evaluate.collection import Collection, CollectionError, load_collection
 from rag.evaluate.golden import GoldenResult, evaluate_golden, load_documents
+from rag.evaluate.options import create_parser, default_cache
 from rag.evaluate.page import render_page
 from rag.evaluate.questions import Question, load_questions
 from rag.evaluate.running import Result, Workbench, evaluate
@@ -44,28 +43,6 @@ from rag.evaluate.terminal import (
 from rag.rerank.base import Reranker
 from rag.rerank.service import RerankService
 from rag.types import SourceDocument
-
-TOLERANCE: Final = 0.02
-
-_DESCRIPTION: Final = """\
-Measure how well questions find their documents, with the code and the settings of the server.
-
-A FOLDER is a test collection in BEIR form:
-  corpus.jsonl   {"_id": "d1", "title": "...", "text": "..."}      one document a line
-  queries.jsonl  {"_id": "q1", "text": "..."}                      one question a line
-  qrels/*.tsv    q1 <tab> d1 <tab> 1                               which documents are relevant
-The first two may end in .gz. A question may have "history", a list of earlier turns such as
-"user: ..." and "agent: ...", which makes it a follow-up, and "answerability", ANSWERABLE or
-UNANSWERABLE, which gives the figures of abstention."""
-
-_EPILOG: Final = """\
-examples:
-  python -m rag.evaluate my_collection
-  python -m rag.evaluate my_collection --run before.json
-  python -m rag.evaluate my_collection --compare before.json --report report.html
-  python -m rag.evaluate --golden my_questions.jsonl --documents my_documents
-
-Exit codes: 0 done, 1 worse than the baseline or the model cannot be loaded, 2 wrong input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +71,7 @@ def main(
     load_reranker: Callable[[str], Reranker] = _load_reranker,
 ) -> int:
     """Run the command; returns its exit code. The other two give the model of a name."""
-    options = _parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     err = create_console(stderr=True)
     try:
         _check_files(options)
@@ -102,13 +79,22 @@ def main(
         golden = _load_golden(options, err.print)
         before = load_run(options.compare) if options.compare else None
         baseline = _load_baseline(options.baseline) if options.baseline else None
+        cache = _cache_folder(options, err.print)  # last: wrong input makes no folder
     except (CollectionError, RunError) as error:
         err.print(f"Error: {error}", markup=False)
         return 2
     steps = Steps(err)
     try:
         results, golden_results = asyncio.run(
-            _run(options, collections, golden, steps, lambda: load(options.model), load_reranker)
+            _run(
+                options,
+                collections,
+                golden,
+                steps,
+                cache,
+                load=lambda: load(options.model),
+                load_reranker=load_reranker,
+            )
         )
     except RagError as error:
         err.print(f"Error: {error}", markup=False)
@@ -141,17 +127,16 @@ async def _run(
     collections: Sequence[Collection],
     golden: _Golden | None,
     steps: Steps,
+    cache: Path | None,
+    *,
     load: Callable[[], Embedder],
     load_reranker: Callable[[str], Reranker],
 ) -> tuple[list[Result], list[GoldenResult]]:
-    folder = None if options.no_cache else options.cache
     steps.title = "model"
     steps.begin("Loading", 1)
     reranking = RerankService(lambda: load_reranker(options.reranker)) if options.reranker else None
     async with Workbench(
-        load,
-        cache=lambda embedder: CachedEmbedder(embedder, folder),
-        reranking=reranking,
+        load, cache=lambda model: CachedEmbedder(model, cache), reranking=reranking
     ) as workbench:
         results = []
         for collection in collections:
@@ -232,92 +217,23 @@ def _check_files(options: argparse.Namespace) -> None:
             raise CollectionError(f"{path} cannot be written: there is no folder {path.parent}.")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rag.evaluate",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("folders", nargs="*", type=Path, metavar="FOLDER", help="test collections, see above")
-    add(
-        "--split",
-        metavar="NAME",
-        help="judgments qrels/NAME.tsv, and golden questions with that split; else the only file "
-        "of judgments, or the first of test, dev and train, and all golden questions",
-    )
-    golden = parser.add_argument_group("questions with answering passages")
-    golden.add_argument(
-        "--golden",
-        type=Path,
-        metavar="FILE",
-        help="JSON lines with question, answerable, document, passage (see docs/evaluation.md)",
-    )
-    golden.add_argument(
-        "--documents", type=Path, metavar="FOLDER", help="the files that they are about"
-    )
-    measured = parser.add_argument_group("what is measured")
-    measured.add_argument(
-        "--without-relevant",
-        action="store_true",
-        help="ask each question again with its relevant documents taken away: nothing can answer "
-        "it then, and the figures say how often that is noticed",
-    )
-    measured.add_argument(
-        "--model",
-        default="all-MiniLM-L6-v2",
-        metavar="NAME",
-        help="name or folder of a sentence-transformers model (default: %(default)s)",
-    )
-    measured.add_argument(
-        "--reranker",
-        metavar="NAME",
-        help="name or folder of a cross-encoder that orders the best passages anew",
-    )
-    files = parser.add_argument_group("results")
-    files.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="the means by collection; abstention_auroc is null where answerability is missing",
-    )
-    files.add_argument(
-        "--run", type=Path, metavar="FILE", help="every question's scores, for a later --compare"
-    )
-    files.add_argument(
-        "--report", type=Path, metavar="FILE.html", help="a page with plots, in one file"
-    )
-    files.add_argument(
-        "--compare",
-        type=Path,
-        metavar="RUN",
-        help="compare with a run that --run has written, with a significance test",
-    )
-    files.add_argument(
-        "--baseline",
-        type=Path,
-        metavar="FILE",
-        help="figures that --json has written: exit with 1 if one of them got worse",
-    )
-    files.add_argument(
-        "--tolerance",
-        type=float,
-        default=TOLERANCE,
-        metavar="X",
-        help="by how much a figure may fall below the baseline (default: %(default)s)",
-    )
-    cache = parser.add_argument_group("cache of vectors")
-    cache.add_argument(
-        "--cache",
-        type=Path,
-        default=platformdirs.user_cache_path("groundql") / "vectors",
-        metavar="DIR",
-        help="kept by model and text, so that the next run is fast: about 1.5 kB a sentence "
-        "(default: %(default)s)",
-    )
-    cache.add_argument("--no-cache", action="store_true", help="embed everything anew")
-    return parser
+def _cache_folder(options: argparse.Namespace, note: Any) -> Path | None:
+    """Where vectors are kept; None for nowhere.
+
+    Raises:
+        CollectionError: the folder that was asked for cannot be made.
+    """
+    if options.no_cache:
+        return None
+    folder: Path = options.cache or default_cache()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if options.cache:
+            raise CollectionError(f"{folder} cannot be a cache: {error.strerror}.") from error
+        note(f"Vectors are not kept: {folder} cannot be made.", markup=False)
+        return None
+    return folder
 
 
 if __name__ == "__main__":

@@ -12,14 +12,14 @@ from typing import Final
 import numpy as np
 
 from rag.embedding.base import Embedder, ModelIdentity
-from rag.errors import RagError
+from rag.errors import EmbeddingError
 from rag.types import FloatMatrix
 
 _SHORT: Final = 40  # characters
 _VARIABLES: Final = 500  # per statement; SQLite allows 999 at least
 
 
-class CacheError(RagError):
+class CacheError(EmbeddingError):
     """The cache cannot be used; the message says what to do."""
 
 
@@ -27,8 +27,8 @@ class CachedEmbedder:
     """An `Embedder` that asks another one only for texts that it has not seen.
 
     With a folder, vectors are kept in one SQLite file per model in it, 4 bytes a dimension; without
-    one, in memory. `embedded` and `reused` count texts. Like every embedder it is used by one
-    thread at a time, though not always the same.
+    one, in memory. `model` is that other one, `embedded` and `reused` count texts. Like every
+    embedder it is used by one thread at a time, though not always the same.
     """
 
     def __init__(self, embedder: Embedder, folder: Path | None) -> None:
@@ -36,7 +36,7 @@ class CachedEmbedder:
         Raises:
             CacheError: the folder or its file cannot be used.
         """
-        self._embedder = embedder
+        self.model = embedder
         self.embedded = 0
         self.reused = 0
         path = ":memory:"
@@ -60,14 +60,14 @@ class CachedEmbedder:
 
     @property
     def identity(self) -> ModelIdentity:
-        return self._embedder.identity
+        return self.model.identity
 
     @property
     def max_tokens(self) -> int:
-        return self._embedder.max_tokens
+        return self.model.max_tokens
 
     def count_tokens(self, text: str) -> int:
-        return self._embedder.count_tokens(text)
+        return self.model.count_tokens(text)
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
         result = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
@@ -77,7 +77,7 @@ class CachedEmbedder:
         if missing:
             fresh: dict[bytes, FloatMatrix] = {}
             for group in _of_similar_length(missing):
-                vectors = self._embedder.embed([missing[key] for key in group])
+                vectors = self.model.embed([missing[key] for key in group])
                 fresh.update(zip(group, vectors, strict=True))
             self._write(fresh)
             known |= fresh

@@ -107,13 +107,11 @@ class Workbench:
         self._load = load
         self._cache = cache
         self._reranking = reranking
-        self._model: Embedder | None = None
         self._cached: CachedEmbedder | None = None
         self._embedding = EmbeddingService(self._make, cache_size=0)
 
     def _make(self) -> Embedder:
-        self._model = self._load()
-        self._cached = self._cache(self._model)
+        self._cached = self._cache(self._load())
         return self._cached
 
     async def __aenter__(self) -> Workbench:
@@ -185,12 +183,12 @@ class Workbench:
 
     async def time_model(self, queries: Sequence[Query]) -> list[float]:
         """Seconds of embedding single questions, without the cache."""
-        assert self._model is not None
+        assert self._cached is not None
         step = max(1, len(queries) // _TIMED_QUESTIONS)
         seconds = []
         for query in queries[::step][:_TIMED_QUESTIONS]:
             start = time.perf_counter()
-            await asyncio.to_thread(self._model.embed, [query.text])
+            await asyncio.to_thread(self._cached.model.embed, [query.text])
             seconds.append(time.perf_counter() - start)
         return seconds
 

@@ -117,6 +117,7 @@ def test_wrong_input_is_one_sentence_and_changes_nothing(
             ["--golden", tmp_path / "questions.jsonl", "--documents", tmp_path / "none"],
             "none is not a folder",
         ),
+        "cache": ([folder, "--cache", tmp_path / "odd.json"], "odd.json cannot be a cache"),
         "run": ([folder, "--compare", tmp_path / "none"], "cannot be read as a run"),
         "figures": ([folder, "--baseline", tmp_path / "none"], "cannot be read"),
         "compare": ([folder, "--compare", tmp_path / "odd.json"], "is not a run"),
@@ -284,3 +285,13 @@ def test_the_module_runs_with_the_real_model(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert read(tmp_path / "figures.json")["shop"]["ndcg@10"] == 1.0
+
+
+def test_without_a_place_for_the_cache_there_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A home that cannot be written to is no reason to fail."""
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert run(write_collection(tmp_path / "shop")) == 0
+    assert "Vectors are not kept: " in capsys.readouterr().err
