@@ -110,6 +110,11 @@ class Settings(BaseSettings):
         description="Name or folder of the model used before, which answers while everything is "
         "embedded again. Empty: the name that its passages carry.",
     )
+    reranker: str = Field(
+        "",
+        description="Name or folder of a sentence-transformers cross-encoder that orders the best "
+        "passages anew. Empty: none.",
+    )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
         3000,

@@ -13,13 +13,16 @@ import numpy as np
 from rag.citations import CitationFilter, cite
 from rag.cleaning import TextCleaner
 from rag.embedding.service import EmbeddingService
+from rag.explain import Explanation, Trace, explain
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.index.lexical import PreparedQuery
+from rag.ingest import passage_text
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import MAX_QUERY_LENGTH, search_texts
 from rag.relevance import THRESHOLD, best_sentence_cosine, relevance, support
+from rag.rerank.service import RerankService
 from rag.types import (
     NO_FILTER,
     CitedPassage,
@@ -36,6 +39,8 @@ MAX_LIMIT: Final = 50
 _NEAREST: Final = 3
 # So many candidates are loaded and ordered anew by their sentences.
 _POOL: Final = 16
+# A reranking model reads so many of the best candidates, or more if more are asked for.
+RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
 _INLINE_SEARCH_LIMIT: Final = 5_000
 
@@ -63,6 +68,7 @@ class Pipeline:
         index: KnowledgeIndex,
         passages: PassageStore,
         generator: Generator,
+        reranking: RerankService | None = None,
         top_k: int = TOP_K,
         threshold: float = THRESHOLD,
         prompt_token_budget: int = TOKEN_BUDGET,
@@ -72,6 +78,7 @@ class Pipeline:
         self.index = index
         self.generator = generator
         self._passages = passages
+        self._reranking = reranking
         self._top_k = top_k
         self._threshold = threshold
         self._prompt_token_budget = prompt_token_budget
@@ -96,41 +103,82 @@ class Pipeline:
         filter: Filter = NO_FILTER,
         limit: int | None = None,
         started: StartedQuery | None = None,
+        trace: Trace | None = None,
     ) -> Retrieval:
         """The best passages for a question, at most `limit` (default: the pipeline's `top_k`).
 
         With earlier turns the question is searched as it is and joined with the user's previous
-        turn, and the form whose best passage is more relevant is kept. `started` is what
-        `start_query` gave for the same question and history.
+        turn, and the form whose best passage is more relevant is kept. A reranking model, if any,
+        orders the best candidates anew; scores and whether to answer stay those of before.
+        `started` is what `start_query` gave for the same question and history; `trace` is told how
+        the hits were found.
 
         Raises:
-            EmbeddingError: the model is not available.
+            EmbeddingError, RerankError: the model is not available.
         """
+        trace = Trace() if trace is None else trace
         if started is None:
             started = self.start_query(question, history=history)
         k = max(1, min(self._top_k if limit is None else limit, MAX_LIMIT))
         try:
             # The words are looked up while the model works.
-            queries = [await self._prepare(text) for text in started.texts]
-            vectors = await started.vectors
+            with trace.step("words"):
+                queries = [await self._prepare(text) for text in started.texts]
+            with trace.step("embedding"):
+                vectors = await started.vectors
         except asyncio.CancelledError:
             started.cancel()
             raise
-        best: tuple[list[Hit], int] | None = None
+        best: tuple[list[Hit], list[Candidate], int] | None = None
         for number, query in enumerate(queries):
-            hits = await self._search(query, vectors[number], k, filter)
+            with trace.step("search"):
+                considered: list[Candidate] = []
+                hits = await self._search(query, vectors[number], k, filter, considered)
             if best is None or (hits and hits[0].score > _best_score(best[0])):
-                best = hits, number
+                best = hits, considered, number
         assert best is not None
-        hits, number = best
+        hits, trace.considered, number = best
+        trace.ranked = hits
+        grounded = _best_score(hits) >= self._threshold
+        if self._reranking is not None and hits:
+            with trace.step("reranking"):
+                hits = await self._rerank(started.texts[number], hits, k, trace)
         return Retrieval(
             question=question,
             query=started.texts[number],
             query_vector=vectors[number],
             focus_vector=_between(vectors[number], vectors[-1]),
-            hits=tuple(hits),
-            nearest=tuple(hits[:_NEAREST]),
-            grounded=_best_score(hits) >= self._threshold,
+            hits=tuple(hits[:k]),
+            nearest=tuple(hits[: min(k, _NEAREST)]),
+            grounded=grounded,
+        )
+
+    async def explain(
+        self, question: str, *, history: Sequence[Turn] = (), filter: Filter = NO_FILTER
+    ) -> Explanation:
+        """How `retrieve` finds what an answer to a question is made of, and the prompt.
+
+        Raises:
+            EmbeddingError, RerankError: the model is not available.
+        """
+        trace = Trace()
+        retrieval = await self.retrieve(question, history=history, filter=filter, trace=trace)
+        with trace.step("prompt"):
+            prompt = self.build_prompt(retrieval, history)
+        free = Trace()
+        if not filter.is_empty():
+            await self.retrieve(question, history=history, trace=free)
+        shown = {item.chunk_id for item in (*trace.considered, *free.considered)}
+        return explain(
+            retrieval,
+            prompt,
+            trace,
+            unfiltered=free.considered,
+            filter=filter,
+            passages=await self._passages.passages(sorted(shown)),
+            collections=self.index.collections(shown),
+            counts=(len(self.index), self.index.count(filter)),
+            threshold=self._threshold,
         )
 
     def build_prompt(self, retrieval: Retrieval, history: Sequence[Turn] = ()) -> Prompt:
@@ -180,13 +228,21 @@ class Pipeline:
         return len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale
 
     async def _search(
-        self, query: PreparedQuery, vector: FloatMatrix, k: int, filter: Filter
+        self,
+        query: PreparedQuery,
+        vector: FloatMatrix,
+        k: int,
+        filter: Filter,
+        considered: list[Candidate],
     ) -> list[Hit]:
+        """The best candidates, best first, at least k if there are as many."""
         pool = max(k, _POOL)
         if self._is_small:
-            candidates = self.index.search(query, vector, pool, filter)
+            candidates = self.index.search(query, vector, pool, filter, considered=considered)
         else:
-            candidates = await asyncio.to_thread(self.index.search, query, vector, pool, filter)
+            candidates = await asyncio.to_thread(
+                self.index.search, query, vector, pool, filter, considered=considered
+            )
         if not candidates:
             return []
         passages = await self._passages.passages([item.chunk_id for item in candidates])
@@ -195,7 +251,21 @@ class Pipeline:
             for candidate in candidates
             if candidate.chunk_id in passages
         ]
-        return sorted(hits, key=lambda hit: -hit.score)[:k]
+        return sorted(hits, key=lambda hit: -hit.score)
+
+    async def _rerank(self, query: str, hits: list[Hit], k: int, trace: Trace) -> list[Hit]:
+        """The first hits in the order of the reranking model, the others behind them."""
+        assert self._reranking is not None
+        first = hits[: max(k, RERANKED)]
+        texts = [
+            passage_text(hit.passage.title, hit.passage.headings, hit.passage.text) for hit in first
+        ]
+        scores = await self._reranking.scores(query, texts)
+        if scores is None:
+            return hits
+        order = sorted(range(len(first)), key=lambda place: -scores[place])
+        trace.reranked = {first[place].passage.chunk_id: scores[place] for place in order}
+        return [*(first[place] for place in order), *hits[len(first) :]]
 
 
 def _between(first: FloatMatrix, second: FloatMatrix) -> FloatMatrix:

@@ -22,6 +22,7 @@ from schema.collections import CollectionMutation, CollectionQuery
 from schema.context import Info
 from schema.conversation import ConversationMutation
 from schema.documents import DocumentMutation, DocumentSubscription
+from schema.explain import ExplainQuery
 from schema.export import ExportQuery
 from schema.groups import GroupMutation, GroupQuery
 from schema.knowledge import Document, KnowledgeQuery
@@ -91,6 +92,7 @@ Query = merge_types(
         KnowledgeQuery,
         CollectionQuery,
         GroupQuery,
+        ExplainQuery,
         PublicLinkQuery,
     ),
 )

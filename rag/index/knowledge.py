@@ -72,6 +72,21 @@ class KnowledgeIndex:
         with self._lock:
             return frozenset(entry.document_id for entry in self._entries.values())
 
+    def collections(self, chunk_ids: Iterable[int]) -> dict[int, str]:
+        """The collections of passages; unknown ids are left out."""
+        with self._lock:
+            return {
+                number: self._entries[number].collection
+                for number in chunk_ids
+                if number in self._entries
+            }
+
+    def count(self, filter: Filter = NO_FILTER) -> int:
+        """How many passages a filter leaves."""
+        with self._lock:
+            allowed = self._allowed(filter)
+            return len(self._entries) if allowed is None else len(allowed)
+
     def restore(self, entries: Sequence[IndexEntry]) -> None:
         """Fill in the properties for vectors that `dense` holds already (loaded from its file).
 
@@ -140,8 +155,13 @@ class KnowledgeIndex:
         query_vector: FloatMatrix,
         k: int,
         filter: Filter = NO_FILTER,
+        *,
+        considered: list[Candidate] | None = None,
     ) -> list[Candidate]:
-        """The k best passages for a query, best first, without near-duplicates."""
+        """The k best passages for a query, best first, without near-duplicates.
+
+        All that were compared are added to `considered`, best first.
+        """
         with self._lock:
             allowed = self._allowed(filter)
             if not self._entries or (allowed is not None and not len(allowed)):
@@ -170,6 +190,8 @@ class KnowledgeIndex:
                     strict=True,
                 )
             ]
+            if considered is not None:
+                considered += best
             return self._distinct(best, k)
 
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:

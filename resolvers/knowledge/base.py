@@ -28,6 +28,7 @@ from rag.ingest import PreparedChunk, prepare
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
 from rag.plain import with_table_head
+from rag.rerank.service import RerankService
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.passages import (
@@ -82,6 +83,7 @@ class KnowledgeBase:
         index_path: Path,
         load_index: Callable[[Path, int], KnowledgeIndex],
         new_index: Callable[[], KnowledgeIndex],
+        reranking: RerankService | None = None,
         pipeline_options: dict[str, Any] | None = None,
     ) -> None:
         """`new_index` and `load_index` import heavy libraries: they run in a thread, once the
@@ -95,6 +97,7 @@ class KnowledgeBase:
         self._index_path = index_path
         self._load_index = load_index
         self._new_index = new_index
+        self._reranking = reranking
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
         self._old: OldIndex | None = None
@@ -153,6 +156,7 @@ class KnowledgeBase:
             index=self.index if old is None else old.index,
             passages=self._passages,
             generator=self.generator,
+            reranking=self._reranking,
             **self._pipeline_options,
         )
 
@@ -185,10 +189,12 @@ class KnowledgeBase:
         embedded. Returns the number of searchable chunks.
 
         Raises:
-            EmbeddingError: the model cannot be loaded.
+            EmbeddingError, RerankError: the model cannot be loaded.
             RagError: the generator cannot be made.
         """
         self.generator = await self._create_generator()
+        if self._reranking is not None:
+            await self._reranking.open()
         await self.embedding.ready()
         # What is moved meanwhile waits, so that the index never begins with an old collection.
         async with self._writing:
@@ -240,6 +246,8 @@ class KnowledgeBase:
         await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
+        if self._reranking is not None:
+            self._reranking.close()
         if self.generator is not None:
             await self.generator.close()
 

@@ -378,6 +378,8 @@ def test_every_field_that_leads_to_documents_is_known() -> None:
         "PublicMessage.citations",
         "Query.exportSession",
         "Query.searchKnowledge",
+        # explainRetrieval is for EDITOR and ADMIN, who may read all documents.
+        "RetrievalCandidate.document",
         "SearchHit.document",
         "SourcesFound.hits",
     }
