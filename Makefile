@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow faults lint types format schema migrations benchmarks calibrate lock clean
+.PHONY: help install run test test-slow faults lint types format schema migrations evaluate benchmarks calibrate lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ migrations: $(STAMP) ## Write a migration for changed models
 
 benchmarks: $(DEV_STAMP) ## Measure retrieval, speed and size (what the README quotes)
 	$(BIN)/python -m benchmarks
+
+evaluate: $(STAMP) ## Measure retrieval and citations on the golden questions (ARGS="FOLDER ..." adds collections)
+	$(BIN)/python -m rag.evaluate --golden tests/golden/questions.jsonl --documents kb_docs $(ARGS)
 
 calibrate: $(DEV_STAMP) ## Fit the relevance score to the development half of the golden questions
 	$(BIN)/python -m benchmarks.calibrate

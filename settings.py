@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="Name or folder of a sentence-transformers model. "
         "The default is part of the installation.",
     )
+    reranker: str = Field(
+        "",
+        description="Name or folder of a sentence-transformers cross-encoder that orders the best "
+        "passages anew. Empty: none.",
+    )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
         3000,

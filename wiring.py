@@ -17,6 +17,8 @@ from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
+from rag.rerank.base import Reranker
+from rag.rerank.service import RerankService
 from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase, NotReady
@@ -36,6 +38,7 @@ class Parts:
     passwords: Callable[[], PasswordHasher] = PasswordHasher
     embedder: Callable[[], Embedder] | None = None
     generator: Callable[[], Generator] | None = None
+    reranker: Callable[[], Reranker] | None = None
     access_poll: float = POLL_SECONDS
     typing_seconds: float = TYPING_SECONDS
 
@@ -65,6 +68,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         index_path=settings.data_dir / "index" / "chunks.faiss",
         load_index=load_index,
         new_index=new_index,
+        reranking=_create_reranking(settings, parts),
         pipeline_options={
             "top_k": settings.top_k,
             "prompt_token_budget": settings.context_tokens,
@@ -116,6 +120,19 @@ def _load_embedder(settings: Settings) -> Embedder:
     from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder.load(settings.embedding_model)
+
+
+def _create_reranking(settings: Settings, parts: Parts) -> RerankService | None:
+    """The reranking step, not yet loaded; None if it is off."""
+
+    def load() -> Reranker:
+        from rag.rerank.cross_encoder import CrossEncoderReranker
+
+        return CrossEncoderReranker.load(settings.reranker)
+
+    if parts.reranker is None and not settings.reranker:
+        return None
+    return RerankService(parts.reranker or load)
 
 
 async def _create_generator(settings: Settings, parts: Parts) -> Generator:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from rag.embedding.service import EmbeddingService
 from rag.errors import LoadingError
-from rag.evaluate import auroc, mean_reciprocal_rank, recall_at
+from rag.evaluate import auroc, mean_reciprocal_rank, questions, recall_at
+from rag.evaluate.golden import Outcome, ask, rank_of
+from rag.evaluate.questions import Question, answers
 from rag.generation.offline import OfflineGenerator
 from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import prepare
@@ -27,60 +26,17 @@ from rag.loading import load_file
 from rag.passages import MemoryPassages
 from rag.pipeline import Pipeline
 from rag.relevance import THRESHOLD
-from rag.types import Hit, Passage, Retrieval, Turn
+
+__all__ = ["Outcome", "Question", "answers", "ask", "knowledge_base", "load_questions", "rank_of"]
 
 ROOT: Final = Path(__file__).parent.parent
 KB_DIR: Final = ROOT / "kb_docs"
 QUESTIONS: Final = ROOT / "tests" / "golden" / "questions.jsonl"
 
-_NOT_A_WORD = re.compile(r"[\W_]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A golden question; `document` (a path in the knowledge base) and `passage` (a text in it)
-    are None if it cannot be answered."""
-
-    id: str
-    split: Literal["dev", "test"]
-    language: str
-    question: str
-    history: tuple[Turn, ...]
-    answerable: bool
-    document: str | None
-    passage: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was retrieved; `rank` is that of the answering passage, from 1, None if not found."""
-
-    question: Question
-    retrieval: Retrieval
-    rank: int | None
-
-    @property
-    def best_score(self) -> float:
-        return self.retrieval.hits[0].score if self.retrieval.hits else 0.0
-
 
 def load_questions(path: Path = QUESTIONS) -> list[Question]:
-    questions = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        questions.append(
-            Question(
-                id=row["id"],
-                split=row["split"],
-                language=row["language"],
-                question=row["question"],
-                history=tuple(Turn(turn["role"], turn["content"]) for turn in row["history"]),
-                answerable=row["answerable"],
-                document=row["document"],
-                passage=row["passage"],
-            )
-        )
-    return questions
+    """The golden questions."""
+    return questions.load_questions(path)
 
 
 @asynccontextmanager
@@ -118,34 +74,6 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-async def ask(pipeline: Pipeline, questions: Sequence[Question]) -> list[Outcome]:
-    outcomes = []
-    for question in questions:
-        retrieval = await pipeline.retrieve(question.question, history=question.history)
-        outcomes.append(Outcome(question, retrieval, rank_of(question, retrieval.hits)))
-    return outcomes
-
-
-def rank_of(question: Question, hits: Sequence[Hit]) -> int | None:
-    """The first hit that holds the answering passage or shares most of it."""
-    return next(
-        (rank for rank, hit in enumerate(hits, start=1) if answers(question, hit.passage)), None
-    )
-
-
-def answers(question: Question, passage: Passage) -> bool:
-    """Whether the passage holds at least half of the golden passage's words, in their order."""
-    if question.passage is None or question.document is None:
-        return False
-    if not passage.document_id.endswith(question.document.removeprefix("kb_docs/")):
-        return False
-    wanted = _NOT_A_WORD.sub(" ", question.passage.lower()).split()
-    text = " ".join(["", *_NOT_A_WORD.sub(" ", passage.text.lower()).split(), ""])
-    half = max(1, len(wanted) // 2)
-    windows = (wanted[start : start + half] for start in range(len(wanted) - half + 1))
-    return any(" ".join(["", *window, ""]) in text for window in windows)
-
-
 def report(name: str, outcomes: Sequence[Outcome], *, threshold: float = THRESHOLD) -> str:
     """The figures of one group of questions, in a few lines."""
     answerable = [outcome for outcome in outcomes if outcome.question.answerable]
@@ -167,10 +95,10 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--misses", action="store_true", help="list the dev questions that fail")
     arguments = parser.parse_args()
-    questions = load_questions()
+    golden = load_questions()
     async with knowledge_base() as (pipeline, store):
-        print(f"{len(store.by_id)} passages, {len(questions)} questions, threshold {THRESHOLD}")
-        outcomes = await ask(pipeline, questions)
+        print(f"{len(store.by_id)} passages, {len(golden)} questions, threshold {THRESHOLD}")
+        outcomes = await ask(pipeline, golden)
     for split in ("dev", "test"):
         half = [outcome for outcome in outcomes if outcome.question.split == split]
         print(report(split, half))

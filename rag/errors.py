@@ -4,6 +4,7 @@ RagError
 ├── LoadingError            a file cannot be read as a document
 ├── EmbeddingError          the embedding model cannot be loaded or does not fit
 │   └── WeightsMismatch     the weights on disk are not the ones that were promised
+├── RerankError             the reranking model cannot be loaded or does not fit
 ├── IndexFileError          an index file is damaged or was made by another model
 └── GenerationError         the provider gave no (complete) answer; `.user_message` is fit for users
     ├── ProviderUnavailable could not be reached, 5xx, overloaded
@@ -27,6 +28,10 @@ class EmbeddingError(RagError):
 
 class WeightsMismatch(EmbeddingError):
     """The SHA-256 of the weights on disk is not the expected one."""
+
+
+class RerankError(RagError):
+    """The reranking model cannot be loaded or does not fit its purpose."""
 
 
 class IndexFileError(RagError):

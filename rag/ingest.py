@@ -70,7 +70,8 @@ async def prepare(
 def passage_text(title: str, headings: tuple[str, ...], text: str) -> str:
     """What the model sees of a passage: "title > heading > heading" and the text below."""
     path = [title, *(heading for heading in headings if heading != title)]
-    return " > ".join(plain(part) for part in path) + "\n" + text
+    shown = " > ".join(plain(part) for part in path if part)
+    return f"{shown}\n{text}" if shown else text
 
 
 def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
@@ -94,7 +95,7 @@ def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], lis
             piece.sentences, plain_sentences(text, piece.start, piece.sentences), strict=True
         ):
             sentence = readable or document.content[span.start : span.end]
-            sentences.append(f"{title}: {sentence}")
+            sentences.append(f"{title}: {sentence}" if title else sentence)
     return chunks, passages, sentences
 
 

@@ -14,15 +14,18 @@ from rag.citations import CitationFilter, cite
 from rag.cleaning import TextCleaner
 from rag.embedding.languages import known_languages
 from rag.embedding.service import EmbeddingService
+from rag.explain import Explanation, Trace, explain
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.index.lexical import PreparedQuery
+from rag.ingest import passage_text
 from rag.language import detect_language
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import QueryTexts, continuation, part_weights, query_texts
 from rag.ranking import FOREIGN_DENSE_WEIGHT, best_sentence_cosine, second_stage
 from rag.relevance import THRESHOLD, Evidence, hit_scores, relevance
+from rag.rerank.service import RerankService
 from rag.types import (
     NO_FILTER,
     CitedPassage,
@@ -43,6 +46,8 @@ _NEAREST: Final = 3
 _POOL: Final = 32
 # The hits that the best one is compared with.
 _RIVALS: Final = 9
+# A reranking model reads so many of the best candidates, or more if more are asked for.
+RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
 _INLINE_SEARCH_LIMIT: Final = 5_000
 
@@ -70,6 +75,7 @@ class Pipeline:
         index: KnowledgeIndex,
         passages: PassageStore,
         generator: Generator,
+        reranking: RerankService | None = None,
         top_k: int = TOP_K,
         threshold: float = THRESHOLD,
         prompt_token_budget: int = TOKEN_BUDGET,
@@ -79,6 +85,7 @@ class Pipeline:
         self.index = index
         self.generator = generator
         self._passages = passages
+        self._reranking = reranking
         self._top_k = top_k
         self._threshold = threshold
         self._prompt_token_budget = prompt_token_budget
@@ -100,23 +107,29 @@ class Pipeline:
         filter: Filter = NO_FILTER,
         limit: int | None = None,
         started: StartedQuery | None = None,
+        trace: Trace | None = None,
     ) -> Retrieval:
         """The best passages for a question, at most `limit` (default: the pipeline's `top_k`).
 
         After earlier turns the question is searched alone and, as far as it seems to lean on them,
-        joined with the question before and beside the answer before (see `rag.query`). `started`
-        is what `start_query` gave for the same question and history.
+        joined with the question before and beside the answer before (see `rag.query`). A reranking
+        model, if any, orders the best candidates anew; scores and whether to answer stay those of
+        before. `started` is what `start_query` gave for the same question and history; `trace` is
+        told how the hits were found.
 
         Raises:
-            EmbeddingError: the model is not available.
+            EmbeddingError, RerankError: the model is not available.
         """
+        trace = Trace() if trace is None else trace
         if started is None:
             started = self.start_query(question, history=history)
         k = max(1, min(self._top_k if limit is None else limit, MAX_LIMIT))
         try:
             # The words are looked up while the model works.
-            prepared = await self._in_thread(self._prepare, started.texts)
-            vectors = await started.vectors
+            with trace.step("words"):
+                prepared = await self._in_thread(self._prepare, started.texts)
+            with trace.step("embedding"):
+                vectors = await started.vectors
         except asyncio.CancelledError:
             started.cancel()
             raise
@@ -124,26 +137,60 @@ class Pipeline:
         # Cosines with a weighted mean of vectors are the weighted means of the cosines.
         vector = _mean(vectors[: len(weights)], weights)
         leans = continuation(started.texts, vectors) >= 0.5
-        foreign = self._is_foreign(started.texts.joined if leans else question)
-        query = self.index.combine(list(zip(prepared, weights, strict=True)))
-        candidates = await self._in_thread(
-            self.index.search,
-            query,
-            vector,
-            max(k, _POOL),
-            filter,
-            dense_weight=FOREIGN_DENSE_WEIGHT if foreign else 1.0,
-        )
-        hits = await self._rank(candidates, vector, foreign=foreign)
+        searched = started.texts.joined if leans else started.texts.question
+        foreign = self._is_foreign(searched)
+        with trace.step("search"):
+            candidates = await self._in_thread(
+                self.index.search,
+                self.index.combine(list(zip(prepared, weights, strict=True))),
+                vector,
+                max(k, _POOL),
+                filter,
+                dense_weight=FOREIGN_DENSE_WEIGHT if foreign else 1.0,
+                considered=trace.considered,
+            )
+            hits = await self._rank(candidates, vector, trace, foreign=foreign)
+        trace.ranked = hits
+        grounded = _best_score(hits) >= self._threshold
+        if self._reranking is not None and hits:
+            with trace.step("reranking"):
+                hits = await self._rerank(searched, hits, k, trace)
         direction = _unit(vector)
         return Retrieval(
             question=question,
-            query=started.texts.joined if leans else started.texts.question,
+            query=searched,
             query_vector=direction,
             focus_vector=_unit(direction + vectors[0]),
             hits=tuple(hits[:k]),
             nearest=tuple(hits[: min(k, _NEAREST)]),
-            grounded=_best_score(hits) >= self._threshold,
+            grounded=grounded,
+        )
+
+    async def explain(
+        self, question: str, *, history: Sequence[Turn] = (), filter: Filter = NO_FILTER
+    ) -> Explanation:
+        """How `retrieve` finds what an answer to a question is made of, and the prompt.
+
+        Raises:
+            EmbeddingError, RerankError: the model is not available.
+        """
+        trace = Trace()
+        retrieval = await self.retrieve(question, history=history, filter=filter, trace=trace)
+        with trace.step("prompt"):
+            prompt = self.build_prompt(retrieval, history)
+        free = Trace()
+        if not filter.is_empty():
+            await self.retrieve(question, history=history, trace=free)
+        shown = {item.chunk_id for item in (*trace.considered, *free.considered)}
+        return explain(
+            retrieval,
+            prompt,
+            trace,
+            unfiltered=free.considered,
+            filter=filter,
+            passages=await self._passages.passages(sorted(shown)),
+            counts=(len(self.index), self.index.count(filter)),
+            threshold=self._threshold,
         )
 
     def build_prompt(self, retrieval: Retrieval, history: Sequence[Turn] = ()) -> Prompt:
@@ -197,7 +244,7 @@ class Pipeline:
         return known is not None and detect_language(text) not in known
 
     async def _rank(
-        self, candidates: Sequence[Candidate], vector: FloatMatrix, *, foreign: bool
+        self, candidates: Sequence[Candidate], vector: FloatMatrix, trace: Trace, *, foreign: bool
     ) -> list[Hit]:
         """The candidates that still exist, best first, with their scores."""
         passages = await self._passages.passages([item.chunk_id for item in candidates])
@@ -221,7 +268,7 @@ class Pipeline:
         order = np.argsort(-ranking, kind="stable").tolist()
         ranked = [float(ranking[row]) for row in order]
         best, rivals = found[order[0]], ranked[1 : 1 + _RIVALS]
-        evidence = Evidence(
+        trace.evidence = Evidence(
             cosine=best.cosine,
             sentence=float(sentences[order[0]]),
             lexical=best.lexical,
@@ -229,11 +276,25 @@ class Pipeline:
             margin=ranked[0] - sum(rivals) / len(rivals) if rivals else 0.0,
             foreign=foreign,
         )
-        scores = hit_scores(relevance(evidence), ranked)
+        scores = hit_scores(relevance(trace.evidence), ranked)
         return [
             Hit(passages[found[row].chunk_id], score, found[row].cosine, found[row].lexical)
             for row, score in zip(order, scores, strict=True)
         ]
+
+    async def _rerank(self, query: str, hits: list[Hit], k: int, trace: Trace) -> list[Hit]:
+        """The first hits in the order of the reranking model, the others behind them."""
+        assert self._reranking is not None
+        first = hits[: max(k, RERANKED)]
+        texts = [
+            passage_text(hit.passage.title, hit.passage.headings, hit.passage.text) for hit in first
+        ]
+        scores = await self._reranking.scores(query, texts)
+        if scores is None:
+            return hits
+        order = sorted(range(len(first)), key=lambda place: -scores[place])
+        trace.reranked = {first[place].passage.chunk_id: scores[place] for place in order}
+        return [*(first[place] for place in order), *hits[len(first) :]]
 
 
 def _mean(vectors: FloatMatrix, weights: Sequence[float]) -> FloatMatrix:

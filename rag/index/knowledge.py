@@ -66,6 +66,12 @@ class KnowledgeIndex:
         with self._lock:
             return frozenset(entry.document_id for entry in self._entries.values())
 
+    def count(self, filter: Filter = NO_FILTER) -> int:
+        """How many passages a filter leaves."""
+        with self._lock:
+            allowed = self._allowed(filter)
+            return len(self._entries) if allowed is None else len(allowed)
+
     def restore(self, entries: Sequence[IndexEntry]) -> None:
         """Fill in the properties for vectors that `dense` holds already (loaded from its file).
 
@@ -132,10 +138,12 @@ class KnowledgeIndex:
         filter: Filter = NO_FILTER,
         *,
         dense_weight: float = 1.0,
+        considered: list[Candidate] | None = None,
     ) -> list[Candidate]:
         """The k best passages for a query, best first, without near-duplicates.
 
-        `query_vector` has shape (dimension,); `dense_weight` is what its cosines count.
+        `query_vector` has shape (dimension,); `dense_weight` is what its cosines count. All that
+        were compared are added to `considered`, best first.
         """
         with self._lock:
             allowed = self._allowed(filter)
@@ -162,6 +170,8 @@ class KnowledgeIndex:
                 )
                 for row in np.lexsort((ids, -fused)).tolist()
             ]
+            if considered is not None:
+                considered += best
             return self._distinct(best, k)
 
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:

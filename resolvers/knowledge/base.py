@@ -23,6 +23,7 @@ from rag.generation.base import Generator
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
 from rag.pipeline import Pipeline
+from rag.rerank.service import RerankService
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.passages import (
@@ -63,6 +64,7 @@ class KnowledgeBase:
         index_path: Path,
         load_index: Callable[[Path, int], KnowledgeIndex],
         new_index: Callable[[], KnowledgeIndex],
+        reranking: RerankService | None = None,
         pipeline_options: dict[str, Any] | None = None,
     ) -> None:
         """`new_index` and `load_index` import heavy libraries: they run in a thread, once the
@@ -75,6 +77,7 @@ class KnowledgeBase:
         self._index_path = index_path
         self._load_index = load_index
         self._new_index = new_index
+        self._reranking = reranking
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
         self._passages = PassageRows()
@@ -130,6 +133,7 @@ class KnowledgeBase:
                     index=self._index,
                     passages=self._passages,
                     generator=self.generator,
+                    reranking=self._reranking,
                     **self._pipeline_options,
                 )
             )
@@ -155,10 +159,12 @@ class KnowledgeBase:
         embedded. Returns the number of searchable chunks.
 
         Raises:
-            EmbeddingError: the model cannot be loaded.
+            EmbeddingError, RerankError: the model cannot be loaded.
             RagError: the generator cannot be made.
         """
         self.generator = await self._create_generator()
+        if self._reranking is not None:
+            await self._reranking.open()
         await self.embedding.ready()
         revision = await self._revision()
         try:
@@ -203,6 +209,8 @@ class KnowledgeBase:
         """Keep the index for the next start, and release the generator's connections."""
         await self.save()
         self.announce_failure("The server is stopping.")
+        if self._reranking is not None:
+            self._reranking.close()
         if self.generator is not None:
             await self.generator.close()
 

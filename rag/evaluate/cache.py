@@ -1,0 +1,108 @@
+"""Vectors kept on disk between runs, by model and text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from rag.embedding.base import Embedder, ModelIdentity
+from rag.errors import RagError
+from rag.types import FloatMatrix
+
+_VARIABLES: Final = 500  # per statement; SQLite allows 999 at least
+
+
+class CacheError(RagError):
+    """The cache cannot be used; the message says what to do."""
+
+
+class CachedEmbedder:
+    """An `Embedder` that asks another one only for texts that it has not seen.
+
+    With a folder, vectors are kept in one SQLite file per model in it, 4 bytes a dimension; without
+    one, in memory. `embedded` and `reused` count texts. Like every embedder it is used by one
+    thread at a time, though not always the same.
+    """
+
+    def __init__(self, embedder: Embedder, folder: Path | None) -> None:
+        """
+        Raises:
+            CacheError: the folder or its file cannot be used.
+        """
+        self._embedder = embedder
+        self.embedded = 0
+        self.reused = 0
+        path = ":memory:"
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                name = re.sub(r"[^\w.-]+", "-", embedder.identity.key)
+                path = str(folder / f"{name}.sqlite3")
+            self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS vectors"
+                " (text BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(
+                f"the cache {folder} cannot be used ({error}); name another folder with --cache "
+                "or use --no-cache"
+            ) from error
+
+    @property
+    def identity(self) -> ModelIdentity:
+        return self._embedder.identity
+
+    @property
+    def max_tokens(self) -> int:
+        return self._embedder.max_tokens
+
+    def count_tokens(self, text: str) -> int:
+        return self._embedder.count_tokens(text)
+
+    def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        result = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
+        keys = [hashlib.sha256(text.encode("utf-8")).digest() for text in texts]
+        known = self._read(keys)
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            vectors = self._embedder.embed(list(missing.values()))
+            fresh = dict(zip(missing, vectors, strict=True))
+            self._write(fresh)
+            known |= fresh
+        self.embedded += len(missing)
+        self.reused += len(texts) - len(missing)
+        for row, key in zip(result, keys, strict=True):
+            row[:] = known[key]
+        return result
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _read(self, keys: Sequence[bytes]) -> dict[bytes, FloatMatrix]:
+        found: dict[bytes, FloatMatrix] = {}
+        for start in range(0, len(keys), _VARIABLES):
+            part = keys[start : start + _VARIABLES]
+            marks = ",".join("?" * len(part))
+            rows = self._database.execute(
+                f"SELECT text, vector FROM vectors WHERE text IN ({marks})",  # noqa: S608
+                part,
+            )
+            for key, blob in rows:
+                found[key] = np.frombuffer(blob, dtype="<f4").astype(np.float32)
+        return found
+
+    def _write(self, vectors: dict[bytes, FloatMatrix]) -> None:
+        with self._database:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
+                [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()],
+            )
