@@ -160,9 +160,9 @@ def _report(name: str, group: Sequence[Examples]) -> None:
         weights = fit(others)
         _print_line(examples, weights)
     weights = fit(group)
-    # The mean of what each collection would want, so that none of them decides alone.
+    # The lowest of what each collection would want, so that none is refused more often.
     limits = [np.quantile(_predict(item.positive, weights), MAX_REFUSED) for item in group]
-    threshold = float(np.mean(limits))
+    threshold = float(min(limits))
     print("fitted on all, measured on the questions left out")
     for examples in group:
         if len(examples.held_positive) and len(examples.held_negative):

@@ -46,6 +46,8 @@ _NEAREST: Final = 3
 _POOL: Final = 32
 # The hits that the best one is compared with.
 _RIVALS: Final = 9
+# From this likelihood on, a question is taken to be one with the question before it.
+_LEANING: Final = 0.3
 # A reranking model reads so many of the best candidates, or more if more are asked for.
 RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
@@ -136,7 +138,7 @@ class Pipeline:
         weights = part_weights(started.texts, vectors)
         # Cosines with a weighted mean of vectors are the weighted means of the cosines.
         vector = _mean(vectors[: len(weights)], weights)
-        leans = continuation(started.texts, vectors) >= 0.5
+        leans = continuation(started.texts, vectors) >= _LEANING
         searched = started.texts.joined if leans else started.texts.question
         foreign = self._is_foreign(searched)
         with trace.step("search"):

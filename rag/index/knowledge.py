@@ -168,7 +168,8 @@ class KnowledgeIndex:
                     fused=float(fused[row]),
                     vector=vectors[row],
                 )
-                for row in np.lexsort((ids, -fused)).tolist()
+                # Rounded, because equal passages differ in the last digit.
+                for row in np.lexsort((ids, -np.round(fused, 5))).tolist()
             ]
             if considered is not None:
                 considered += best
