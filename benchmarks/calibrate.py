@@ -3,8 +3,8 @@
 Each folder is a test collection in BEIR form. A question with relevant documents is a positive
 example, and the same question without those documents a negative one; in a collection that says
 which questions can be answered, that counts instead. Only questions whose number in the collection
-is even are used; the others are for measuring. `--golden` adds the development half of the golden
-questions in the same way.
+is even are used; the others are for measuring. The development half of the golden questions is not
+fitted, but with `--golden` it has a say in the threshold.
 
 It prints what each collection gets from weights that were fitted on the others, and then the
 constants of `rag/relevance.py`, fitted on all, to be copied there.
@@ -64,6 +64,7 @@ async def main() -> None:
 
     known: list[Examples] = []
     foreign: list[Examples] = []
+    golden: list[Examples] = []
     steps = Steps(create_console(stderr=True))
     workbench = Workbench(
         SentenceTransformersEmbedder.load,
@@ -80,11 +81,11 @@ async def main() -> None:
             steps.title = "golden"
             documents, _ = load_documents(KB_DIR)
             indexed = await workbench.index(documents, steps)
-            _sort("golden", await _of_golden(indexed), known, foreign)
+            _sort("golden", await _of_golden(indexed), golden, [])
     steps.close()
-    for name, group in (("WEIGHTS", known), ("FOREIGN_WEIGHTS", foreign)):
+    for name, group, others in (("WEIGHTS", known, golden), ("FOREIGN_WEIGHTS", foreign, [])):
         if group:
-            _report(name, group)
+            _report(name, group, others)
 
 
 Pair = tuple[Evidence, bool, int]
@@ -153,7 +154,8 @@ def _sort(name: str, pairs: Sequence[Pair], known: list[Examples], foreign: list
             group.append(Examples(name, *parts))
 
 
-def _report(name: str, group: Sequence[Examples]) -> None:
+def _report(name: str, group: Sequence[Examples], beside: Sequence[Examples] = ()) -> None:
+    """Print the weights fitted on `group`, and a threshold that suits `beside` too."""
     print(f"\n{name}\nfitted on the others: AUROC, unanswerable caught at 5 % false refusals")
     for examples in group:
         others = [other for other in group if other is not examples] or [examples]
@@ -161,7 +163,9 @@ def _report(name: str, group: Sequence[Examples]) -> None:
         _print_line(examples, weights)
     weights = fit(group)
     # The lowest of what each collection would want, so that none is refused more often.
-    limits = [np.quantile(_predict(item.positive, weights), MAX_REFUSED) for item in group]
+    limits = [
+        np.quantile(_predict(item.positive, weights), MAX_REFUSED) for item in (*group, *beside)
+    ]
     threshold = float(min(limits))
     print("fitted on all, measured on the questions left out")
     for examples in group:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,12 +12,13 @@ from numpy.typing import NDArray
 
 from rag.index.base import Ids
 from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery
-from rag.index.postings import Posted, Run
+from rag.index.postings import Run
 from rag.stemming import stems
 from rag.vocabulary import Vocabulary
 
 DEFAULT_LANGUAGE: Final = "en"
 _MAX_QUERY_TERMS: Final = 64
+_MAX_LANGUAGES: Final = 255  # a passage's language is kept in one byte
 
 K1: Final = 1.2
 B: Final = 0.5
@@ -76,7 +76,11 @@ class Bm25Index:
             return
         last = {text.chunk_id: text for text in texts}
         self.remove(list(last))
-        run = Run.of([self._posted(text) for text in last.values()])
+        run = Run.of(
+            list(last),
+            [self._language_number(text.language) for text in last.values()],
+            [self._term_numbers(text) for text in last.values()],
+        )
         if len(self._vocabulary) > len(self._frequencies):
             self._frequencies = np.append(
                 self._frequencies,
@@ -200,20 +204,20 @@ class Bm25Index:
         shared = len(np.intersect1d(one, other, assume_unique=True))
         return shared / (len(one) + len(other) - shared)
 
-    def _posted(self, text: LexicalText) -> Posted:
+    def _language_number(self, language: str | None) -> int:
+        name = language or DEFAULT_LANGUAGE
+        if name not in self._languages and len(self._languages) < _MAX_LANGUAGES:
+            self._languages[name] = len(self._languages)
+        return self._languages.get(name, 0)
+
+    def _term_numbers(self, text: LexicalText) -> list[int]:
+        """Each term's number as often as it counts."""
         language = text.language or DEFAULT_LANGUAGE
-        counts = Counter(stems(text.text, language))
-        for term in stems(text.head, language):
-            counts[term] += HEAD_WEIGHT
-        numbered = sorted((self._vocabulary.number(term), count) for term, count in counts.items())
-        if language not in self._languages and len(self._languages) < 255:
-            self._languages[language] = len(self._languages)
-        return Posted(
-            text.chunk_id,
-            self._languages.get(language, 0),
-            np.array([number for number, _ in numbered], dtype=np.int32),
-            np.array([count for _, count in numbered], dtype=np.float32),
-        )
+        head = [self._vocabulary.number(term) for term in stems(text.head, language)]
+        return [
+            *(HEAD_WEIGHT * head),
+            *(self._vocabulary.number(term) for term in stems(text.text, language)),
+        ]
 
     def _asked(self, term: str) -> _Asked:
         number = self._vocabulary.find(term)

@@ -19,11 +19,11 @@ from rag.types import FloatMatrix
 
 Scores = NDArray[np.float32]
 
-LEXICAL_WEIGHT: Final = 1.0
+LEXICAL_WEIGHT: Final = 0.75
 # Finds the one sentence that answers in a passage about several matters.
-SENTENCE_WEIGHT: Final = 0.5
+SENTENCE_WEIGHT: Final = 1.0
 # What cosines count in a language that the model was not trained on: they mean little there.
-FOREIGN_DENSE_WEIGHT: Final = 0.2
+FOREIGN_DENSE_WEIGHT: Final = 0.12
 
 _FEEDBACK_DEPTH: Final = 3
 _FEEDBACK_WEIGHT: Final = 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +12,6 @@ from rag.index.base import Ids
 
 Terms = NDArray[np.int32]
 Counts = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Posted:
-    """A passage to be entered: distinct `terms` with how often each occurs."""
-
-    chunk_id: int
-    language: int
-    terms: Terms
-    counts: Counts
 
 
 class Run:
@@ -62,17 +51,30 @@ class Run:
         self.counts: Counts = turned.data
 
     @classmethod
-    def of(cls, passages: Sequence[Posted]) -> Run:
-        """A run of new passages, whose ids are distinct."""
-        ordered = sorted(passages, key=lambda passage: passage.chunk_id)
-        starts = np.zeros(len(ordered) + 1, dtype=np.int64)
-        np.cumsum([len(passage.terms) for passage in ordered], out=starts[1:])
+    def of(
+        cls, ids: Sequence[int], languages: Sequence[int], passages: Sequence[Sequence[int]]
+    ) -> Run:
+        """A run of new passages, whose ids are distinct; `passages` are the numbers of their terms,
+        as often as each occurs."""
+        order = np.argsort(np.array(ids, dtype=np.int64), kind="stable")
+        starts = np.zeros(len(ids) + 1, dtype=np.int64)
+        np.cumsum([len(passages[place]) for place in order], out=starts[1:])
+        terms = np.fromiter(
+            (number for place in order for number in passages[place]),
+            dtype=np.int32,
+            count=int(starts[-1]),
+        )
+        width = int(terms.max()) + 1 if len(terms) else 1
+        counted = sparse.csr_matrix(
+            (np.ones(len(terms), dtype=np.float32), terms, starts), shape=(len(ids), width)
+        )
+        counted.sum_duplicates()
         return cls(
-            np.array([passage.chunk_id for passage in ordered], dtype=np.int64),
-            np.array([passage.language for passage in ordered], dtype=np.uint8),
-            starts,
-            np.concatenate([passage.terms for passage in ordered]).astype(np.int32, copy=False),
-            np.concatenate([passage.counts for passage in ordered]).astype(np.float32, copy=False),
+            np.array(ids, dtype=np.int64)[order],
+            np.array(languages, dtype=np.uint8)[order],
+            counted.indptr.astype(np.int64),
+            counted.indices.astype(np.int32, copy=False),
+            counted.data,
         )
 
     @classmethod

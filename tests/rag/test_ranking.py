@@ -21,9 +21,12 @@ def array(*numbers: float) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
 def test_the_first_stage_adds_cosine_and_lexical_score() -> None:
     """Cosines count less in a language that the model does not know."""
     cosines, lexical = array(0.5, 0.1), array(0.0, 0.6)
-    assert first_stage(cosines, lexical).tolist() == pytest.approx([0.5, 0.1 + 0.6])
+    bounded = 0.6 * LEXICAL_WEIGHT
+    assert first_stage(cosines, lexical).tolist() == pytest.approx([0.5, 0.1 + bounded])
     foreign = first_stage(cosines, lexical, dense_weight=FOREIGN_DENSE_WEIGHT)
-    assert foreign.tolist() == pytest.approx([0.1, 0.02 + 0.6 * LEXICAL_WEIGHT])
+    assert foreign.tolist() == pytest.approx(
+        [0.5 * FOREIGN_DENSE_WEIGHT, 0.1 * FOREIGN_DENSE_WEIGHT + bounded]
+    )
 
 
 def test_feedback_moves_the_query_towards_the_best_passages() -> None:
