@@ -47,7 +47,7 @@ _POOL: Final = 32
 # The hits that the best one is compared with.
 _RIVALS: Final = 9
 # From this likelihood on, a question is taken to be one with the question before it.
-_LEANING: Final = 0.3
+_LEANING: Final = 0.4
 # A reranking model reads so many of the best candidates, or more if more are asked for.
 RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.

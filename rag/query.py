@@ -21,7 +21,7 @@ _SHORT: Final = 4
 _JOINED_WEIGHT: Final = 1.0
 _ANSWER_WEIGHT: Final = 0.4
 # Intercept, `looks_dependent`, cosine with the question before, cosine with the answer before.
-_CONTINUES: Final = (-1.9, 1.1, 5.4, 4.2)
+_CONTINUES: Final = (-1.4, 1.1, 5.4, 4.2)
 
 _WORD = re.compile(r"\w+")
 

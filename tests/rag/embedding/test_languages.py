@@ -12,7 +12,7 @@ from rag.embedding.languages import known_languages
 )  # fmt: skip
 def test_english_models_are_known_by_name(model: str) -> None:
     """Their cosines count less for other languages."""
-    assert known_languages(model) == {"en"}
+    assert known_languages(model) == frozenset({"en"})
 
 
 @pytest.mark.parametrize(
