@@ -1,98 +1,244 @@
-"""Fits the relevance of hits and its threshold: `python -m benchmarks.calibrate`.
+"""Fits how relevance is computed: `python -m benchmarks.calibrate FOLDER… [--golden]`.
 
-It sees the development half of the golden questions only and prints the three constants of
-`rag/relevance.py`, to be copied there.
+Each folder is a test collection in BEIR form. A question with relevant documents is a positive
+example, and the same question without those documents a negative one; in a collection that says
+which questions can be answered, that counts instead. Only questions whose number in the collection
+is even are used; the others are for measuring. The development half of the golden questions is not
+fitted, but with `--golden` it has a say in the threshold.
 
-Positive examples are the passages that answer. Negative ones are the best passages of unanswerable
-questions, and of answerable ones whose document is taken away: otherwise there would be too few.
+It prints what each collection gets from weights that were fitted on the others, and then the
+constants of `rag/relevance.py`, fitted on all, to be copied there.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.retrieval import Question, answers, knowledge_base, load_questions
+from benchmarks.retrieval import KB_DIR, QUESTIONS
+from rag.evaluate.cache import CachedEmbedder
+from rag.evaluate.collection import ANSWERABLE, UNANSWERABLE, Collection, Query, load_collection
+from rag.evaluate.golden import load_documents
+from rag.evaluate.measures import auroc
+from rag.evaluate.questions import Question, answers, load_questions
+from rag.evaluate.running import Indexed, Workbench
+from rag.evaluate.terminal import Steps, create_console
+from rag.explain import Trace
 from rag.passages import MemoryPassages
 from rag.pipeline import Pipeline
-from rag.relevance import INTERCEPT, SLOPE
-from rag.types import Filter, Hit
+from rag.relevance import Evidence
+from rag.types import Filter
 
-# The share of answerable questions that may be refused, judged by the best hit of each.
-MAX_REFUSED: Final = 0.03
+# The share of answerable questions that may be refused.
+MAX_REFUSED: Final = 0.05
 _RIDGE: Final = 1e-3
-_DEPTH: Final = 10
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Features of the best hits, shape (n, features); the halves are by even and odd number."""
+
+    name: str
+    positive: Matrix
+    negative: Matrix
+    held_positive: Matrix
+    held_negative: Matrix
 
 
 async def main() -> None:
-    questions = [question for question in load_questions() if question.split == "dev"]
-    positive: list[float] = []
-    negative: list[float] = []
-    best: list[float] = []
-    async with knowledge_base() as (pipeline, store):
-        for question in questions:
-            hits = await _hits(pipeline, question)
-            if not question.answerable:
-                negative.append(_support(hits[0]))
-                continue
-            best.append(_support(hits[0]))
-            positive += [_support(hit) for hit in hits if answers(question, hit.passage)][:1]
-            others = await _hits(pipeline, question, without=_documents(question, store))
-            negative.append(_support(others[0]))
-    intercept, slope = fit(np.array(positive), np.array(negative))
-    limit = float(np.quantile(best, MAX_REFUSED))
-    threshold = 1 / (1 + math.exp(-(intercept + slope * limit)))
-    print(f"{len(positive)} positive, {len(negative)} negative examples")
-    print(f"INTERCEPT: Final = {intercept:.3f}\nSLOPE: Final = {slope:.3f}")
-    print(f"THRESHOLD: Final = {math.floor(threshold * 1000) / 1000:.3f}")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--golden", action="store_true")
+    parser.add_argument("--cache", type=Path, help="a folder for vectors")
+    options = parser.parse_args()
+    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+
+    known: list[Examples] = []
+    foreign: list[Examples] = []
+    golden: list[Examples] = []
+    steps = Steps(create_console(stderr=True))
+    workbench = Workbench(
+        SentenceTransformersEmbedder.load,
+        cache=lambda embedder: CachedEmbedder(embedder, options.cache),
+    )
+    async with workbench:
+        for folder in options.folders:
+            collection = load_collection(folder)
+            steps.title = collection.name
+            indexed = await workbench.index(collection.documents, steps)
+            await workbench.embed_questions(indexed.pipeline, collection.queries, steps)
+            _sort(collection.name, await _of_collection(indexed, collection), known, foreign)
+        if options.golden:
+            steps.title = "golden"
+            documents, _ = load_documents(KB_DIR)
+            indexed = await workbench.index(documents, steps)
+            _sort("golden", await _of_golden(indexed), golden, [])
+    steps.close()
+    for name, group, others in (("WEIGHTS", known, golden), ("FOREIGN_WEIGHTS", foreign, [])):
+        if group:
+            _report(name, group, others)
 
 
-def fit(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> tuple[float, float]:
-    """Intercept and slope of a logistic regression, both classes weighing the same.
+Pair = tuple[Evidence, bool, int]
+
+
+async def _of_collection(indexed: Indexed, collection: Collection) -> list[Pair]:
+    pipeline = indexed.pipeline
+    pairs: list[Pair] = []
+    stated = any(query.answerability for query in collection.queries)
+    for number, query in enumerate(collection.queries):
+        if stated:
+            if query.answerability in (ANSWERABLE, UNANSWERABLE):
+                evidence = await _evidence(pipeline, query)
+                pairs.append((evidence, query.answerability == ANSWERABLE, number))
+            continue
+        relevant = collection.relevant(query.id)
+        rest = tuple(key for key in collection.documents if key not in relevant)
+        pairs.append((await _evidence(pipeline, query), True, number))
+        without = await _evidence(pipeline, query, Filter(document_ids=rest))
+        pairs.append((without, False, number))
+    return pairs
+
+
+async def _of_golden(indexed: Indexed) -> list[Pair]:
+    """The development half; it is all used, the other half is for measuring."""
+    pairs: list[Pair] = []
+    for question in load_questions(QUESTIONS):
+        if question.split != "dev":
+            continue
+        query = Query(question.id, question.question, question.history)
+        pairs.append((await _evidence(indexed.pipeline, query), question.answerable, 0))
+        if question.answerable:
+            documents = _without(question, indexed.passages)
+            filter = Filter(document_ids=documents)
+            pairs.append((await _evidence(indexed.pipeline, query, filter), False, 0))
+    return pairs
+
+
+def _without(question: Question, store: MemoryPassages) -> tuple[str, ...]:
+    every = {passage.document_id for passage in store.by_id.values()}
+    wanted = {passage.document_id for passage in store.by_id.values() if answers(question, passage)}
+    return tuple(sorted(every - wanted))
+
+
+async def _evidence(pipeline: Pipeline, query: Query, filter: Filter = Filter()) -> Evidence:  # noqa: B008
+    trace = Trace()
+    await pipeline.retrieve(query.text, history=query.history, filter=filter, trace=trace)
+    return trace.evidence or Evidence(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def _sort(name: str, pairs: Sequence[Pair], known: list[Examples], foreign: list[Examples]) -> None:
+    """Enter a collection's examples among those of known or of foreign languages, or of both."""
+    for group, is_foreign in ((known, False), (foreign, True)):
+        parts = [
+            np.array(
+                [
+                    evidence.features()
+                    for evidence, positive, number in pairs
+                    if evidence.foreign == is_foreign and positive == wanted and number % 2 == rest
+                ]
+            )
+            for rest in (0, 1)
+            for wanted in (True, False)
+        ]
+        if all(len(part) >= 10 for part in parts[:2]):
+            group.append(Examples(name, *parts))
+
+
+def _report(name: str, group: Sequence[Examples], beside: Sequence[Examples] = ()) -> None:
+    """Print the weights fitted on `group`, and a threshold that suits `beside` too."""
+    print(f"\n{name}\nfitted on the others: AUROC, unanswerable caught at 5 % false refusals")
+    for examples in group:
+        others = [other for other in group if other is not examples] or [examples]
+        weights = fit(others)
+        _print_line(examples, weights)
+    weights = fit(group)
+    # The lowest of what each collection would want, so that none is refused more often.
+    limits = [
+        np.quantile(_predict(item.positive, weights), MAX_REFUSED) for item in (*group, *beside)
+    ]
+    threshold = float(min(limits))
+    print("fitted on all, measured on the questions left out")
+    for examples in group:
+        if len(examples.held_positive) and len(examples.held_negative):
+            _print_line(examples, weights, threshold)
+    print(f"{name}: Final = ({', '.join(f'{weight:.3f}' for weight in weights)})")
+    print(f"threshold {threshold:.3f} (each would want {', '.join(f'{x:.3f}' for x in limits)})")
+
+
+def _print_line(examples: Examples, weights: Matrix, threshold: float | None = None) -> None:
+    positive, negative = examples.positive, examples.negative
+    if threshold is not None:
+        positive, negative = examples.held_positive, examples.held_negative
+    high, low = _predict(positive, weights), _predict(negative, weights)
+    caught = float((low < np.quantile(high, MAX_REFUSED)).mean())
+    line = f"  {examples.name:<16} {auroc(high.tolist(), low.tolist()):.3f}  {caught:.2f}"
+    if threshold is not None:
+        line += (
+            f"   at {threshold:.3f}: refused {(high < threshold).mean():.3f}, "
+            f"unanswerable caught {(low < threshold).mean():.3f}"
+        )
+    print(line)
+
+
+def _predict(features: Matrix, weights: Matrix) -> Matrix:
+    return np.asarray(1 / (1 + np.exp(-(weights[0] + features @ weights[1:]))))
+
+
+def fit(group: Sequence[Examples]) -> Matrix:
+    """Intercept and weights of a logistic regression in which all collections weigh the same, and
+    both classes within each. A weight that would be negative is left at 0: evidence never speaks
+    against an answer.
 
     Newton's method with a slight ridge.
     """
-    rows = np.concatenate([positive, negative])
-    design = np.column_stack([np.ones(len(rows)), rows])
-    labels = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
-    weights = np.concatenate(
-        [np.full(len(positive), 0.5 / len(positive)), np.full(len(negative), 0.5 / len(negative))]
+    rows = np.concatenate([part for item in group for part in (item.positive, item.negative)])
+    labels = np.concatenate(
+        [
+            np.full(len(part), label)
+            for item in group
+            for part, label in ((item.positive, 1.0), (item.negative, 0.0))
+        ]
     )
-    parameters = np.zeros(2)
+    shares = np.concatenate(
+        [
+            np.full(len(part), 0.5 / len(part) / len(group))
+            for item in group
+            for part in (item.positive, item.negative)
+        ]
+    )
+    kept = list(range(rows.shape[1]))
+    while True:
+        design = np.column_stack([np.ones(len(rows)), rows[:, kept]])
+        weights = _newton(design, labels, shares)
+        negative = [place for place, weight in enumerate(weights[1:]) if weight < 0]
+        if not negative:
+            break
+        kept.remove(kept[min(negative, key=lambda place: weights[1 + place])])
+    full = np.zeros(1 + rows.shape[1])
+    full[0] = weights[0]
+    full[[1 + place for place in kept]] = weights[1:]
+    return full
+
+
+def _newton(design: Matrix, labels: Matrix, shares: Matrix) -> Matrix:
+    weights = np.zeros(design.shape[1])
+    ridge = _RIDGE * np.eye(design.shape[1])
     for _ in range(50):
-        predicted = 1 / (1 + np.exp(-design @ parameters))
-        gradient = design.T @ (weights * (predicted - labels)) + _RIDGE * parameters
-        curvature = (design * (weights * predicted * (1 - predicted))[:, None]).T @ design
-        parameters = parameters - np.linalg.solve(curvature + _RIDGE * np.eye(2), gradient)
-    return float(parameters[0]), float(parameters[1])
-
-
-async def _hits(
-    pipeline: Pipeline, question: Question, *, without: frozenset[str] = frozenset()
-) -> list[Hit]:
-    documents = tuple(sorted(pipeline.index.document_ids() - without))
-    retrieval = await pipeline.retrieve(
-        question.question,
-        history=question.history,
-        filter=Filter(document_ids=documents) if without else Filter(),
-        limit=_DEPTH,
-    )
-    return list(retrieval.hits)
-
-
-def _documents(question: Question, store: MemoryPassages) -> frozenset[str]:
-    return frozenset(
-        passage.document_id for passage in store.by_id.values() if answers(question, passage)
-    )
-
-
-def _support(hit: Hit) -> float:
-    """The support behind a hit's score, whatever constants it was scaled with."""
-    return (math.log(hit.score / (1 - hit.score)) - INTERCEPT) / SLOPE
+        predicted = 1 / (1 + np.exp(-design @ weights))
+        gradient = design.T @ (shares * (predicted - labels)) + ridge @ weights
+        curvature = (design * (shares * predicted * (1 - predicted))[:, None]).T @ design
+        weights = weights - np.linalg.solve(curvature + ridge, gradient)
+    return weights
 
 
 if __name__ == "__main__":

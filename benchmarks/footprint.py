@@ -30,7 +30,7 @@ ROOT: Final = Path(__file__).parent.parent
 HEALTHY_GOAL: Final = 2.0
 # None of these may be imported before the port is open.
 HEAVY: Final = (
-    "torch", "transformers", "sentence_transformers", "faiss", "bm25s", "sklearn", "scipy",
+    "torch", "transformers", "sentence_transformers", "faiss", "sklearn", "scipy",
     "openai", "google.genai",
 )  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from rag.generation.base import Prompt
 from rag.index.knowledge import Candidate
+from rag.relevance import Evidence
 from rag.types import Filter, Hit, Passage, Retrieval
 
 # So many candidates are explained at most, and so many removed ones beside them.
@@ -22,13 +23,15 @@ class Trace:
 
     `considered` are all that either retriever proposed, in fused order. `ranked` are those that
     were looked at closely, in the order of their relevance; `reranked` the reranking model's scores
-    by chunk id, best first, empty without a model.
+    by chunk id, best first, empty without a model. `evidence` is what the relevance was computed
+    from, None if nothing was found.
     """
 
     def __init__(self) -> None:
         self.considered: list[Candidate] = []
         self.ranked: list[Hit] = []
         self.reranked: dict[int, float] = {}
+        self.evidence: Evidence | None = None
         self.milliseconds: dict[str, float] = {}
 
     @contextmanager

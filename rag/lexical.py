@@ -1,164 +1,292 @@
-"""BM25 over passages with stemming in each passage's language. Importing it imports bm25s."""
+"""BM25 over passages, with stemming in each passage's language; a change is searchable at once."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-import bm25s
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Ids
 from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery
+from rag.index.postings import Run
 from rag.stemming import stems
-
-# Importing bm25s sets its logger to DEBUG, and each rebuilt index would be a line in the log.
-logging.getLogger("bm25s").setLevel(logging.WARNING)
+from rag.vocabulary import Vocabulary
 
 DEFAULT_LANGUAGE: Final = "en"
 _MAX_QUERY_TERMS: Final = 64
+_MAX_LANGUAGES: Final = 255  # a passage's language is kept in one byte
 
-K1: Final = 1.5
-B: Final = 0.75
+K1: Final = 1.2
+B: Final = 0.5
+# A term in the title or a heading counts as often as this.
+HEAD_WEIGHT: Final = 2
+# What a term that only looks like the one asked for counts, times the square of its likeness.
+SIMILAR_WEIGHT: Final = 0.7
+
+Scores = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query's term: its number (-1: unknown), what counts as an occurrence, and its idf."""
+
+    number: int
+    variants: tuple[tuple[int, float], ...]
+    idf: float
 
 
 class Bm25Index:
-    """A `LexicalIndex` on bm25s (Lucene's BM25: k1 1.5, b 0.75), rebuilt at the first search after
-    a change.
+    """A `LexicalIndex`: an inverted index of its own in NumPy arrays.
+
+    The score is Lucene's BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework",
+    2009), with two additions: terms of title and headings count more often (as fields do in
+    BM25F), and terms that look like a query's term count as occurrences of it, by the square of
+    their likeness, before saturation. That finds compounds and inflections that no stemmer knows.
 
     A query is stemmed once for each language that occurs, and each passage is scored with the stems
     of its own language. Lucene's variant bounds a term's part by its idf, so the score divided by
     the sum of the query's idfs lies within 0..1. A term that no passage has counts in that sum, and
     function words count nowhere.
+
+    New passages form a small run; runs of similar size are merged, so that there are few, and each
+    passage is moved about log2(n) times in all.
     """
 
     def __init__(self) -> None:
-        self._terms: dict[int, list[str]] = {}
-        self._sets: dict[int, frozenset[str]] = {}
-        self._languages: dict[int, str] = {}
-        self._stale = False
+        self._vocabulary = Vocabulary()
+        self._runs: list[Run] = []
+        self._norms: list[Scores] = []  # per run: K1 * (1 - B + B * length / average length)
+        self._languages: dict[str, int] = {}
+        self._alive_by_language = np.zeros(256, dtype=np.int64)
+        self._frequencies = np.zeros(1024, dtype=np.int32)  # passages per term
+        self._count = 0
+        self._total_length = 0.0
         self._version = 0
-        self._bm25: Any = None
-        self._vocabulary: dict[str, int] = {}
-        self._idf: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
-        self._ids: Ids = np.zeros(0, dtype=np.int64)
-        self._rows: dict[int, int] = {}
-        self._masks: dict[str, NDArray[np.bool_]] = {}
+        self._fresh = True  # whether `_norms` fits the state
 
     def __len__(self) -> int:
-        return len(self._terms)
-
-    @property
-    def is_stale(self) -> bool:
-        return self._stale
+        return self._count
 
     def add(self, texts: Sequence[LexicalText]) -> None:
-        for text in texts:
-            language = text.language or DEFAULT_LANGUAGE
-            terms = stems(text.text, language)
-            self._terms[text.chunk_id] = terms
-            self._sets[text.chunk_id] = frozenset(terms)
-            self._languages[text.chunk_id] = language
-        self._stale = self._stale or bool(texts)
+        if not texts:
+            return
+        last = {text.chunk_id: text for text in texts}
+        self.remove(list(last))
+        run = Run.of(
+            list(last),
+            [self._language_number(text.language) for text in last.values()],
+            [self._term_numbers(text) for text in last.values()],
+        )
+        if len(self._vocabulary) > len(self._frequencies):
+            self._frequencies = np.append(
+                self._frequencies,
+                np.zeros(2 * len(self._vocabulary) - len(self._frequencies), dtype=np.int32),
+            )
+        self._frequencies[run.terms] += np.diff(run.starts).astype(np.int32)
+        self._count += len(run)
+        self._total_length += float(run.lengths.sum(dtype=np.float64))
+        self._alive_by_language += np.bincount(run.languages, minlength=256)
+        self._runs.append(run)
+        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+            self._runs[-2:] = [Run.merged(self._runs[-2:])]
+        self._changed()
 
     def remove(self, ids: Sequence[int]) -> None:
-        for number in ids:
-            if self._terms.pop(number, None) is not None:
-                del self._sets[number], self._languages[number]
-                self._stale = True
+        if not len(ids):
+            return
+        wanted = np.unique(np.asarray(ids, dtype=np.int64))
+        for place, run in enumerate(self._runs):
+            rows, present = run.rows_of(wanted)
+            if not present.any():
+                continue
+            rows = rows[present]
+            run.alive[rows] = False
+            for row in rows.tolist():
+                self._frequencies[run.terms_of(row)] -= 1
+            self._count -= len(rows)
+            self._total_length -= float(run.lengths[rows].sum(dtype=np.float64))
+            self._alive_by_language -= np.bincount(run.languages[rows], minlength=256)
+            if 2 * int(run.alive.sum()) < len(run):
+                self._runs[place] = Run.merged([run])
+            self._changed()
+        self._runs = [run for run in self._runs if len(run)]
 
     def prepare(self, query: str) -> PreparedQuery:
         self._refresh()
-        parts: dict[str, tuple[tuple[str, ...], float, NDArray[np.float32] | None]] = {}
-        for language in self._masks:
-            terms = _query_terms(query, language)
-            known = [self._vocabulary[term] for term in terms if term in self._vocabulary]
-            scores = self._bm25.get_scores(known) if known else None
-            parts[language] = terms, self._bound(terms), scores
-        return PreparedQuery(query, self._version, parts)
+        scores = np.zeros(sum(len(run) for run in self._runs), dtype=np.float32)
+        asked = {
+            name: tuple(self._asked(term) for term in _query_terms(query, name))
+            for name, code in self._languages.items()
+            if self._alive_by_language[code]
+        }
+        start = 0
+        for run, norm in zip(self._runs, self._norms, strict=True):
+            part = scores[start : start + len(run)]
+            start += len(run)
+            _score_run(part, run, norm, {self._languages[name]: asked[name] for name in asked})
+        return PreparedQuery(
+            ((query, 1.0),),
+            self._version,
+            {
+                name: (
+                    np.array([term.number for term in terms], dtype=np.int64),
+                    np.array([term.idf for term in terms], dtype=np.float32),
+                )
+                for name, terms in asked.items()
+            },
+            scores,
+        )
+
+    def combine(self, queries: Sequence[tuple[PreparedQuery, float]]) -> PreparedQuery:
+        current = [(self._current(query), weight) for query, weight in queries if weight > 0]
+        total = sum(weight for _, weight in current)
+        texts = tuple(
+            (text, weight * part / total) for query, weight in current for text, part in query.texts
+        )
+        scores = np.zeros_like(current[0][0].scores)
+        for query, weight in current:
+            scores += np.float32(weight / total) * query.scores
+        return PreparedQuery(texts, self._version, current[0][0].terms, scores)
 
     def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
         query = self._current(query)
-        if not len(self._ids):
-            return self._ids
-        scores = np.zeros(len(self._ids), dtype=np.float32)
-        for language, (_, bound, bm25) in query.parts.items():
-            if bm25 is not None:
-                scores = np.where(self._masks[language], bm25 / bound, scores)
-        if allowed is not None:
-            scores = np.where(np.isin(self._ids, allowed), scores, 0)
-        found = np.flatnonzero(scores > 0)
-        order = np.lexsort((self._ids[found], -scores[found]))[:k]
-        return self._ids[found[order]]
+        ids, scores, start = [], [], 0
+        for run in self._runs:
+            part = query.scores[start : start + len(run)]
+            start += len(run)
+            if allowed is None:
+                rows = np.flatnonzero((part > 0) & run.alive)
+            else:
+                places, present = run.rows_of(allowed)
+                rows = places[present]
+                rows = rows[part[rows] > 0]
+            if len(rows) > k:
+                # All that tie with the k-th stay, so that ids decide between them below.
+                limit = np.partition(part[rows], len(rows) - k)[len(rows) - k]
+                rows = rows[part[rows] >= limit]
+            ids.append(run.ids[rows])
+            scores.append(part[rows])
+        if not ids:
+            return np.zeros(0, dtype=np.int64)
+        found = np.concatenate(ids)
+        return found[np.lexsort((found, -np.concatenate(scores)))[:k]]
 
     def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         query = self._current(query)
         scores = np.zeros(len(ids), dtype=np.float32)
         coverage = np.zeros(len(ids), dtype=np.float32)
-        for place, number in enumerate(ids.tolist()):
-            row = self._rows.get(number)
-            if row is None:
-                continue
-            terms, bound, bm25 = query.parts[self._languages[number]]
-            if bm25 is not None:
-                scores[place] = bm25[row] / bound
-                present = self._sets[number].intersection(terms)
-                coverage[place] = self._mass(tuple(present)) / bound
+        start = 0
+        for run in self._runs:
+            places, present = run.rows_of(ids)
+            rows = places[present]
+            part = query.scores[start + rows]
+            start += len(run)
+            held = np.zeros(len(rows), dtype=np.float32)
+            languages = run.languages[rows]
+            for name, (numbers, idfs) in query.terms.items():
+                own = languages == self._languages[name]
+                if not len(idfs) or not own.any():
+                    continue
+                for number, idf in zip(numbers.tolist(), (idfs / idfs.sum()).tolist(), strict=True):
+                    held += idf * (own & run.holds(number, rows))
+            scores[present] = part
+            coverage[present] = held
         return LexicalScores(ids, scores, coverage)
 
-    def _current(self, query: PreparedQuery) -> PreparedQuery:
-        if self._stale or query.version != self._version:
-            return self.prepare(query.text)
-        return query
-
     def similarity(self, first: int, second: int) -> float:
-        one, other = self._sets.get(first), self._sets.get(second)
-        if not one or not other:
+        one, other = self._terms_of(first), self._terms_of(second)
+        if not len(one) or not len(other):
             return 0.0
-        shared = len(one & other)
+        shared = len(np.intersect1d(one, other, assume_unique=True))
         return shared / (len(one) + len(other) - shared)
 
-    def _mass(self, terms: Sequence[str]) -> float:
-        unknown = _idf(len(self._ids), 0)
-        known = (self._vocabulary.get(term) for term in terms)
-        return sum(unknown if row is None else float(self._idf[row]) for row in known)
+    def _language_number(self, language: str | None) -> int:
+        name = language or DEFAULT_LANGUAGE
+        if name not in self._languages and len(self._languages) < _MAX_LANGUAGES:
+            self._languages[name] = len(self._languages)
+        return self._languages.get(name, 0)
 
-    def _bound(self, terms: Sequence[str]) -> float:
-        return max(self._mass(terms), 1e-6)
+    def _term_numbers(self, text: LexicalText) -> list[int]:
+        """Each term's number as often as it counts."""
+        language = text.language or DEFAULT_LANGUAGE
+        head = [self._vocabulary.number(term) for term in stems(text.head, language)]
+        return [
+            *(HEAD_WEIGHT * head),
+            *(self._vocabulary.number(term) for term in stems(text.text, language)),
+        ]
+
+    def _asked(self, term: str) -> _Asked:
+        number = self._vocabulary.find(term)
+        similar = [
+            (other, SIMILAR_WEIGHT * likeness**2)
+            for other, likeness in self._vocabulary.similar(term)
+            if self._frequencies[other]
+        ]
+        frequency = 0 if number is None else int(self._frequencies[number])
+        if not frequency:  # as rare as what looks like it
+            frequency = min(self._count, sum(int(self._frequencies[other]) for other, _ in similar))
+        variants = similar if number is None else [(number, 1.0), *similar]
+        return _Asked(
+            -1 if number is None else number, tuple(variants), _idf(self._count, frequency)
+        )
+
+    def _terms_of(self, chunk_id: int) -> NDArray[np.int32]:
+        wanted = np.array([chunk_id], dtype=np.int64)
+        for run in self._runs:
+            rows, present = run.rows_of(wanted)
+            if present[0]:
+                return run.terms_of(int(rows[0]))
+        return np.zeros(0, dtype=np.int32)
+
+    def _current(self, query: PreparedQuery) -> PreparedQuery:
+        if query.version == self._version:
+            return query
+        if len(query.texts) == 1:
+            return self.prepare(query.texts[0][0])
+        return self.combine([(self.prepare(text), weight) for text, weight in query.texts])
+
+    def _changed(self) -> None:
+        self._version += 1
+        self._fresh = False
 
     def _refresh(self) -> None:
-        if not self._stale:
+        if self._fresh:
             return
-        ids = sorted(self._terms)
-        self._ids = np.array(ids, dtype=np.int64)
-        self._rows = {number: row for row, number in enumerate(ids)}
-        self._vocabulary = {}
-        rows = [
-            [
-                self._vocabulary.setdefault(term, len(self._vocabulary))
-                for term in self._terms[number]
-            ]
-            for number in ids
+        average = self._total_length / self._count if self._count else 1.0
+        scale = B / max(average, 1e-6)
+        self._norms = [
+            (K1 * (1 - B + scale * run.lengths)).astype(np.float32) for run in self._runs
         ]
-        frequency = np.zeros(len(self._vocabulary), dtype=np.int64)
-        for row in rows:
-            frequency[list(set(row))] += 1
-        self._idf = _idf(len(ids), frequency).astype(np.float32)
-        self._bm25 = None
-        if self._vocabulary:
-            self._bm25 = bm25s.BM25(k1=K1, b=B, method="lucene")
-            self._bm25.index(
-                (rows, self._vocabulary), create_empty_token=False, show_progress=False
-            )
-        self._masks = {
-            language: np.array([self._languages[number] == language for number in ids], dtype=bool)
-            for language in sorted(set(self._languages.values()))
-        }
-        self._stale = False
-        self._version += 1
+        self._fresh = True
+
+
+def _score_run(
+    scores: Scores, run: Run, norm: Scores, asked: Mapping[int, Sequence[_Asked]]
+) -> None:
+    """Add to `scores`, a row for each passage; `asked` is by the language's number."""
+    frequency = np.zeros(len(run), dtype=np.float32)
+    several = len(asked) > 1
+    for code, terms in asked.items():
+        bound = max(sum(term.idf for term in terms), 1e-6)
+        for term in terms:
+            found = []
+            for number, weight in term.variants:
+                rows, counts = run.postings(number)
+                if several and len(rows):
+                    own = run.languages[rows] == code
+                    rows, counts = rows[own], counts[own]
+                if len(rows):
+                    found.append(rows)
+                    frequency[rows] += np.float32(weight) * counts
+            factor = np.float32(term.idf / bound)
+            for rows in found:
+                occurring = frequency[rows]
+                scores[rows] += factor * occurring / (occurring + norm[rows])
+                frequency[rows] = 0  # a row of several variants adds nothing the next time
 
 
 @lru_cache(maxsize=1024)
@@ -166,6 +294,6 @@ def _query_terms(query: str, language: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(stems(query, language)))[:_MAX_QUERY_TERMS]
 
 
-def _idf(count: int, frequency: Any) -> Any:
-    """ln(1 + (N - n + 0.5) / (n + 0.5)), the idf of Lucene's BM25 (Robertson and Zaragoza 2009)."""
-    return np.log1p((count - frequency + 0.5) / (frequency + 0.5))
+def _idf(count: int, frequency: int) -> float:
+    """ln(1 + (N - n + 0.5) / (n + 0.5)), the idf of Lucene's BM25."""
+    return float(np.log1p((count - frequency + 0.5) / (frequency + 0.5)))

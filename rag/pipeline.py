@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
 from rag.citations import CitationFilter, cite
 from rag.cleaning import TextCleaner
+from rag.embedding.languages import known_languages
 from rag.embedding.service import EmbeddingService
 from rag.explain import Explanation, Trace, explain
 from rag.generation.base import GenerationEvent, Generator, Prompt, TextPiece
 from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.index.lexical import PreparedQuery
 from rag.ingest import passage_text
+from rag.language import detect_language
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
-from rag.query import MAX_QUERY_LENGTH, search_texts
-from rag.relevance import THRESHOLD, best_sentence_cosine, relevance, support
+from rag.query import QueryTexts, continuation, part_weights, query_texts
+from rag.ranking import FOREIGN_DENSE_WEIGHT, best_sentence_cosine, second_stage
+from rag.relevance import THRESHOLD, Evidence, hit_scores, relevance
 from rag.rerank.service import RerankService
 from rag.types import (
     NO_FILTER,
@@ -29,16 +32,22 @@ from rag.types import (
     Filter,
     FloatMatrix,
     Hit,
-    Passage,
     Retrieval,
     Turn,
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 TOP_K: Final = 6
 MAX_LIMIT: Final = 50
 _NEAREST: Final = 3
-# So many candidates are loaded and ordered anew by their sentences.
-_POOL: Final = 16
+# So many candidates are loaded and ordered anew by their sentences and by feedback.
+_POOL: Final = 32
+# The hits that the best one is compared with.
+_RIVALS: Final = 9
+# From this likelihood on, a question is taken to be one with the question before it.
+_LEANING: Final = 0.4
 # A reranking model reads so many of the best candidates, or more if more are asked for.
 RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
@@ -47,10 +56,10 @@ _INLINE_SEARCH_LIMIT: Final = 5_000
 
 @dataclass(frozen=True, slots=True)
 class StartedQuery:
-    """A question whose embedding is under way; `texts` are searched, best is kept."""
+    """A question whose embedding is under way: a row of `vectors` for each `texts.embedded()`."""
 
     question: str
-    texts: tuple[str, ...]
+    texts: QueryTexts
     vectors: asyncio.Task[FloatMatrix]
 
     def cancel(self) -> None:
@@ -86,11 +95,8 @@ class Pipeline:
 
     def start_query(self, question: str, *, history: Sequence[Turn] = ()) -> StartedQuery:
         """Begin to embed a question now, for a `retrieve` that follows (or `cancel`)."""
-        texts = tuple(search_texts(question, history))
-        # Last comes the question alone, for `focus_vector`; often it is one of the texts.
-        task = asyncio.ensure_future(
-            self.embedding.embed_queries([*texts, question[:MAX_QUERY_LENGTH]])
-        )
+        texts = query_texts(question, history)
+        task = asyncio.ensure_future(self.embedding.embed_queries(texts.embedded()))
         # An error reaches `retrieve`; if that is never called, it is not worth a warning.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return StartedQuery(question, texts, task)
@@ -107,11 +113,11 @@ class Pipeline:
     ) -> Retrieval:
         """The best passages for a question, at most `limit` (default: the pipeline's `top_k`).
 
-        With earlier turns the question is searched as it is and joined with the user's previous
-        turn, and the form whose best passage is more relevant is kept. A reranking model, if any,
-        orders the best candidates anew; scores and whether to answer stay those of before.
-        `started` is what `start_query` gave for the same question and history; `trace` is told how
-        the hits were found.
+        After earlier turns the question is searched alone and, as far as it seems to lean on them,
+        joined with the question before and beside the answer before (see `rag.query`). A reranking
+        model, if any, orders the best candidates anew; scores and whether to answer stay those of
+        before. `started` is what `start_query` gave for the same question and history; `trace` is
+        told how the hits were found.
 
         Raises:
             EmbeddingError, RerankError: the model is not available.
@@ -123,31 +129,40 @@ class Pipeline:
         try:
             # The words are looked up while the model works.
             with trace.step("words"):
-                queries = [await self._prepare(text) for text in started.texts]
+                prepared = await self._in_thread(self._prepare, started.texts)
             with trace.step("embedding"):
                 vectors = await started.vectors
         except asyncio.CancelledError:
             started.cancel()
             raise
-        best: tuple[list[Hit], list[Candidate], int] | None = None
-        for number, query in enumerate(queries):
-            with trace.step("search"):
-                considered: list[Candidate] = []
-                hits = await self._search(query, vectors[number], k, filter, considered)
-            if best is None or (hits and hits[0].score > _best_score(best[0])):
-                best = hits, considered, number
-        assert best is not None
-        hits, trace.considered, number = best
+        weights = part_weights(started.texts, vectors)
+        # Cosines with a weighted mean of vectors are the weighted means of the cosines.
+        vector = _mean(vectors[: len(weights)], weights)
+        leans = continuation(started.texts, vectors) >= _LEANING
+        searched = started.texts.joined if leans else started.texts.question
+        foreign = self._is_foreign(searched)
+        with trace.step("search"):
+            candidates = await self._in_thread(
+                self.index.search,
+                self.index.combine(list(zip(prepared, weights, strict=True))),
+                vector,
+                max(k, _POOL),
+                filter,
+                dense_weight=FOREIGN_DENSE_WEIGHT if foreign else 1.0,
+                considered=trace.considered,
+            )
+            hits = await self._rank(candidates, vector, trace, foreign=foreign)
         trace.ranked = hits
         grounded = _best_score(hits) >= self._threshold
         if self._reranking is not None and hits:
             with trace.step("reranking"):
-                hits = await self._rerank(started.texts[number], hits, k, trace)
+                hits = await self._rerank(searched, hits, k, trace)
+        direction = _unit(vector)
         return Retrieval(
             question=question,
-            query=started.texts[number],
-            query_vector=vectors[number],
-            focus_vector=_between(vectors[number], vectors[-1]),
+            query=searched,
+            query_vector=direction,
+            focus_vector=_unit(direction + vectors[0]),
             hits=tuple(hits[:k]),
             nearest=tuple(hits[: min(k, _NEAREST)]),
             grounded=grounded,
@@ -218,40 +233,57 @@ class Pipeline:
         """The verified source of each [n] in a finished answer; none if nothing was found."""
         return cite(text, retrieval) if retrieval.grounded else []
 
-    async def _prepare(self, text: str) -> PreparedQuery:
-        if self._is_small:
-            return self.index.prepare(text)
-        return await asyncio.to_thread(self.index.prepare, text)
+    def _prepare(self, texts: QueryTexts) -> list[PreparedQuery]:
+        return [self.index.prepare(text) for text in texts.searched()]
 
-    @property
-    def _is_small(self) -> bool:
-        return len(self.index) < _INLINE_SEARCH_LIMIT and not self.index.is_stale
+    async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+        """Off the event loop, except where that would take longer than the work."""
+        if len(self.index) < _INLINE_SEARCH_LIMIT:
+            return work(*arguments, **named)
+        return await asyncio.to_thread(work, *arguments, **named)
 
-    async def _search(
-        self,
-        query: PreparedQuery,
-        vector: FloatMatrix,
-        k: int,
-        filter: Filter,
-        considered: list[Candidate],
+    def _is_foreign(self, text: str) -> bool:
+        known = known_languages(self.embedding.identity.name)
+        return known is not None and detect_language(text) not in known
+
+    async def _rank(
+        self, candidates: Sequence[Candidate], vector: FloatMatrix, trace: Trace, *, foreign: bool
     ) -> list[Hit]:
-        """The best candidates, best first, at least k if there are as many."""
-        pool = max(k, _POOL)
-        if self._is_small:
-            candidates = self.index.search(query, vector, pool, filter, considered=considered)
-        else:
-            candidates = await asyncio.to_thread(
-                self.index.search, query, vector, pool, filter, considered=considered
-            )
-        if not candidates:
-            return []
+        """The candidates that still exist, best first, with their scores."""
         passages = await self._passages.passages([item.chunk_id for item in candidates])
-        hits = [
-            _hit(candidate, passages[candidate.chunk_id], vector)
-            for candidate in candidates
-            if candidate.chunk_id in passages
+        found = [item for item in candidates if item.chunk_id in passages]
+        if not found:
+            return []
+        sentences = np.array(
+            [
+                best_sentence_cosine(vector, passages[item.chunk_id].sentence_vectors)
+                for item in found
+            ],
+            dtype=np.float32,
+        )
+        ranking = second_stage(
+            vector,
+            np.stack([item.vector for item in found]),
+            np.array([item.lexical for item in found], dtype=np.float32),
+            sentences,
+            dense_weight=FOREIGN_DENSE_WEIGHT if foreign else 1.0,
+        )
+        order = np.argsort(-ranking, kind="stable").tolist()
+        ranked = [float(ranking[row]) for row in order]
+        best, rivals = found[order[0]], ranked[1 : 1 + _RIVALS]
+        trace.evidence = Evidence(
+            cosine=best.cosine,
+            sentence=float(sentences[order[0]]),
+            lexical=best.lexical,
+            coverage=best.coverage,
+            margin=ranked[0] - sum(rivals) / len(rivals) if rivals else 0.0,
+            foreign=foreign,
+        )
+        scores = hit_scores(relevance(trace.evidence), ranked)
+        return [
+            Hit(passages[found[row].chunk_id], score, found[row].cosine, found[row].lexical)
+            for row, score in zip(order, scores, strict=True)
         ]
-        return sorted(hits, key=lambda hit: -hit.score)
 
     async def _rerank(self, query: str, hits: list[Hit], k: int, trace: Trace) -> list[Hit]:
         """The first hits in the order of the reranking model, the others behind them."""
@@ -268,21 +300,14 @@ class Pipeline:
         return [*(first[place] for place in order), *hits[len(first) :]]
 
 
-def _between(first: FloatMatrix, second: FloatMatrix) -> FloatMatrix:
-    """The unit vector half-way between two."""
-    middle = first + second
-    length = float(np.linalg.norm(middle))
-    return middle / length if length else first
+def _mean(vectors: FloatMatrix, weights: Sequence[float]) -> FloatMatrix:
+    shares = np.asarray(weights, dtype=np.float32) / np.float32(sum(weights))
+    return np.asarray(shares @ vectors, dtype=np.float32)
 
 
-def _hit(candidate: Candidate, passage: Passage, vector: FloatMatrix) -> Hit:
-    best_sentence = best_sentence_cosine(vector, passage.sentence_vectors)
-    return Hit(
-        passage=passage,
-        score=relevance(support(candidate, best_sentence)),
-        cosine=candidate.cosine,
-        lexical=candidate.lexical,
-    )
+def _unit(vector: FloatMatrix) -> FloatMatrix:
+    length = float(np.linalg.norm(vector))
+    return np.asarray(vector / length if length else vector, dtype=np.float32)
 
 
 def _best_score(hits: Sequence[Hit]) -> float:

@@ -21,7 +21,6 @@ HEAVY = (
     "faiss",
     "openai",
     "google.genai",
-    "bm25s",
 )
 
 

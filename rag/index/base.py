@@ -36,5 +36,12 @@ class DenseIndex(Protocol):
         Returns ids and cosines, best first; fewer than k if there are not as many.
         """
 
+    def vectors(self, ids: Ids) -> FloatMatrix:
+        """The vectors of passages that are present, shape (len(ids), dimension).
+
+        Raises:
+            KeyError: an id is unknown.
+        """
+
     def save(self, path: Path, *, revision: int) -> None:
         """Write atomically, with the model's identity, the store's revision and a checksum."""

@@ -107,6 +107,20 @@ class FaissFlatIndex:
         order = np.lexsort((ids, -cosines))
         return ids[order], cosines[order]
 
+    def vectors(self, ids: Ids) -> FloatMatrix:
+        """The vectors of passages that are present, shape (len(ids), dimension).
+
+        Raises:
+            KeyError: an id is unknown.
+        """
+        with self._lock:
+            if unknown := set(ids.tolist()) - self._ids:
+                raise KeyError(min(unknown))
+            found = np.zeros((len(ids), self._identity.dimension), dtype=np.float32)
+            for row, number in enumerate(ids.tolist()):
+                found[row] = self._index.reconstruct(number)
+            return found
+
     def save(self, path: Path, *, revision: int) -> None:
         """Write atomically, with the model's identity, the store's revision and a checksum."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -13,12 +13,11 @@ import numpy as np
 from rag.errors import IndexFileError
 from rag.index.base import DenseIndex, Ids
 from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery
+from rag.ranking import first_stage
 from rag.types import NO_FILTER, Filter, FloatMatrix
 
-# score = cosine + LEXICAL_WEIGHT * lexical. A sum of bounded parts keeps their absolute meaning
-# (Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023).
-LEXICAL_WEIGHT: Final = 0.75
-_POOL: Final = 30
+# So many passages each retriever proposes, at least.
+_POOL: Final = 40
 # Two passages that share this part of their terms say the same; only the better one is a hit.
 _DUPLICATE: Final = 0.9
 
@@ -41,13 +40,14 @@ class IndexEntry:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A found passage. `cosine` is -1..1, `lexical` and `coverage` are 0..1 (see `LexicalScores`),
-    `fused` is what candidates are ordered by."""
+    `fused` is what candidates are ordered by; `vector` has shape (dimension,)."""
 
     chunk_id: int
     cosine: float
     lexical: float
     coverage: float
     fused: float
+    vector: FloatMatrix = field(repr=False, compare=False)
 
 
 class KnowledgeIndex:
@@ -62,11 +62,6 @@ class KnowledgeIndex:
 
     def __len__(self) -> int:
         return len(self._entries)
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether the next search has to rebuild the lexical index first."""
-        return self._lexical.is_stale
 
     def document_ids(self) -> frozenset[str]:
         with self._lock:
@@ -140,7 +135,7 @@ class KnowledgeIndex:
             self._enter(add_entries)
 
     def refresh(self) -> None:
-        """Rebuild what changes have made stale, so that the next search need not."""
+        """Do what the first search after a change would do."""
         with self._lock:
             self._lexical.prepare("")
 
@@ -149,6 +144,11 @@ class KnowledgeIndex:
         with self._lock:
             return self._lexical.prepare(query_text)
 
+    def combine(self, queries: Sequence[tuple[PreparedQuery, float]]) -> PreparedQuery:
+        """Several prepared texts as one query, by weight; the first is the question proper."""
+        with self._lock:
+            return self._lexical.combine(queries)
+
     def search(
         self,
         query: str | PreparedQuery,
@@ -156,39 +156,39 @@ class KnowledgeIndex:
         k: int,
         filter: Filter = NO_FILTER,
         *,
+        dense_weight: float = 1.0,
         considered: list[Candidate] | None = None,
     ) -> list[Candidate]:
         """The k best passages for a query, best first, without near-duplicates.
 
-        All that were compared are added to `considered`, best first.
+        `query_vector` has shape (dimension,); `dense_weight` is what its cosines count. All that
+        were compared are added to `considered`, best first.
         """
         with self._lock:
             allowed = self._allowed(filter)
             if not self._entries or (allowed is not None and not len(allowed)):
                 return []
-            pool = max(_POOL, 3 * k)
-            ids, cosines = self.dense.search(query_vector, pool, allowed=allowed)
+            pool = max(_POOL, 2 * k)
+            ids, _ = self.dense.search(query_vector, pool, allowed=allowed)
             if isinstance(query, str):
                 query = self._lexical.prepare(query)
             matching = self._lexical.search(query, pool, allowed=allowed)
-            others = np.setdiff1d(matching, ids)
-            if len(others):
-                others, their_cosines = self.dense.search(query_vector, len(others), allowed=others)
-                ids = np.concatenate([ids, others])
-                cosines = np.concatenate([cosines, their_cosines])
+            ids = np.union1d(ids, matching)
+            vectors = self.dense.vectors(ids)
+            cosines = vectors @ query_vector
             lexical = self._lexical.score(query, ids)
-            fused = cosines + LEXICAL_WEIGHT * lexical.scores
-            order = np.lexsort((ids, -fused))
+            fused = first_stage(cosines, lexical.scores, dense_weight=dense_weight)
             best = [
-                Candidate(int(i), float(c), float(s), float(v), float(f))
-                for i, c, s, v, f in zip(
-                    ids[order],
-                    cosines[order],
-                    lexical.scores[order],
-                    lexical.coverage[order],
-                    fused[order],
-                    strict=True,
+                Candidate(
+                    chunk_id=int(ids[row]),
+                    cosine=float(cosines[row]),
+                    lexical=float(lexical.scores[row]),
+                    coverage=float(lexical.coverage[row]),
+                    fused=float(fused[row]),
+                    vector=vectors[row],
                 )
+                # Rounded, because equal passages differ in the last digit.
+                for row in np.lexsort((ids, -np.round(fused, 5))).tolist()
             ]
             if considered is not None:
                 considered += best
@@ -252,7 +252,8 @@ class KnowledgeIndex:
             [
                 LexicalText(
                     entry.chunk_id,
-                    "\n".join([entry.title, *entry.headings, entry.text]),
+                    "\n".join([entry.title, *entry.headings]),
+                    entry.text,
                     entry.language,
                 )
                 for entry in entries

@@ -14,9 +14,10 @@ from rag.index.base import Ids
 
 @dataclass(frozen=True, slots=True)
 class LexicalText:
-    """A passage as the lexical index sees it: `text` with its title and headings."""
+    """A passage as the lexical index sees it; `head` is its title and headings."""
 
     chunk_id: int
+    head: str
     text: str
     language: str | None
 
@@ -38,13 +39,15 @@ class LexicalScores:
 class PreparedQuery:
     """A query's scores for all passages, for one state of the index.
 
-    `parts` has an entry per language: the query's stems, the highest score that they could reach,
-    and the BM25 score of each of the index's rows (None: no stem is known).
+    `texts` are what was asked, with their weights, which add up to 1. `scores` has a number 0..1
+    for each of the index's rows; `terms` has, for each language, the numbers of the first text's
+    terms (-1: unknown) and their idfs.
     """
 
-    text: str
+    texts: tuple[tuple[str, float], ...]
     version: int
-    parts: dict[str, tuple[tuple[str, ...], float, NDArray[np.float32] | None]]
+    terms: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
+    scores: NDArray[np.float32]
 
 
 class LexicalIndex(Protocol):
@@ -52,12 +55,8 @@ class LexicalIndex(Protocol):
 
     def __len__(self) -> int: ...
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether the next search has to rebuild first, which may take a while."""
-
     def add(self, texts: Sequence[LexicalText]) -> None:
-        """Add passages; an id that is present already is replaced."""
+        """Add passages; an id that is present already is replaced. They are found at once."""
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove passages; unknown ids are ignored."""
@@ -65,6 +64,12 @@ class LexicalIndex(Protocol):
     def prepare(self, query: str) -> PreparedQuery:
         """The part of a search that needs nothing but the words, to be done while other work, such
         as embedding, is under way. What is prepared before a change is prepared anew."""
+
+    def combine(self, queries: Sequence[tuple[PreparedQuery, float]]) -> PreparedQuery:
+        """Several texts searched as one: each passage's score is the mean by the given weights.
+
+        The first is the question proper, whose terms `LexicalScores.coverage` is about.
+        """
 
     def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
         """The k best of `allowed` (all, if None), best first; only those that share a term."""

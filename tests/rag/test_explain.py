@@ -116,12 +116,12 @@ async def test_candidates_without_a_closer_look_are_beyond() -> None:
     """Only so many are loaded and compared by their sentences."""
     documents = {
         f"{n}.md": f"# Title{n}\n\nGoods number{n} kind{n} colour{n} weigh grams{n}.\n"
-        for n in range(25)
+        for n in range(45)
     }
     async with pipeline_over(documents) as (pipeline, _):
         explained = await pipeline.explain("Goods?")
     outcomes = [one.outcome for one in explained.candidates]
-    assert len(outcomes) == 25
+    assert len(outcomes) == 45
     assert outcomes.count(CandidateOutcome.HIT) == 6
     assert outcomes.count(CandidateOutcome.BEYOND) > 0
     assert set(outcomes[6:]) <= {CandidateOutcome.LOWER, CandidateOutcome.BEYOND}

@@ -147,25 +147,22 @@ async def test_without_a_model_retrieval_says_so() -> None:
             await pipeline.retrieve(RETURNS)
 
 
-async def test_a_stale_or_large_index_is_searched_in_a_thread(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The rebuild after a change does not hold up the event loop."""
+async def test_a_large_index_is_searched_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search does not hold up the event loop; a small one is over before a thread starts."""
     async with pipeline_over() as (pipeline, _):
         threads: list[object] = []
         to_thread = asyncio.to_thread
 
-        async def record(*arguments: object) -> object:
+        async def record(*arguments: object, **named: object) -> object:
             threads.append(arguments[0])
-            return await to_thread(*arguments)  # type: ignore[arg-type]
+            return await to_thread(*arguments, **named)  # type: ignore[arg-type]
 
         monkeypatch.setattr(asyncio, "to_thread", record)
-        assert pipeline.index.is_stale
-        await pipeline.retrieve(RETURNS)
-        assert threads == [pipeline.index.prepare]
-        assert not pipeline.index.is_stale
-        await pipeline.retrieve(RETURNS)
-        assert threads == [pipeline.index.prepare]
+        found = await pipeline.retrieve(RETURNS)
+        assert threads == []
+        monkeypatch.setattr("rag.pipeline._INLINE_SEARCH_LIMIT", 1)
+        assert await pipeline.retrieve(RETURNS) == found
+        assert threads == [pipeline._prepare, pipeline.index.search]
 
 
 async def test_wrong_markers_are_removed_from_the_stream() -> None:
@@ -208,10 +205,10 @@ async def test_a_failure_keeps_what_came_before() -> None:
 
 
 def test_importing_the_pipeline_is_light() -> None:
-    """Neither torch nor FAISS nor bm25s is loaded before it is needed."""
+    """Neither torch nor FAISS nor SciPy is loaded before it is needed."""
     program = (
         "import sys, rag.pipeline, rag.ingest, rag.loading, rag.generation.offline;"
-        "print([name for name in ('torch', 'faiss', 'bm25s', 'sentence_transformers',"
+        "print([name for name in ('torch', 'faiss', 'scipy', 'sentence_transformers',"
         " 'transformers', 'strawberry', 'tortoise') if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
