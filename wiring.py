@@ -68,6 +68,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         pipeline_options={
             "top_k": settings.top_k,
             "prompt_token_budget": settings.context_tokens,
+            "link_hosts": settings.link_allow_list,
         },
     )
 

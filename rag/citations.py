@@ -55,10 +55,20 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """What can be shown now of all that was fed so far."""
+        if not self._marker and not self._removed and "[" not in text and "【" not in text:
+            return self._passed(text)
         out: list[str] = []
         for character in text:
             self._step(character, out)
         return "".join(out)
+
+    def _passed(self, text: str) -> str:
+        """A piece without brackets, at once: most pieces of most answers are like this."""
+        if written := text.rstrip(" "):
+            self._fresh_line = written[-1] == "\n"
+        text = self._space + text
+        self._space = " " if text.endswith(" ") else ""
+        return text.removesuffix(" ")
 
     def finish(self) -> str:
         """The rest, when no more text comes."""
