@@ -17,6 +17,7 @@ from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
+from rag.language import load_detector
 from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
 from resolvers.knowledge.base import KnowledgeBase, NotReady
@@ -83,7 +84,7 @@ async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
     knowledge.store.bind()
     knowledge.embedding.start()
     try:
-        await knowledge.open()
+        await asyncio.gather(knowledge.open(), asyncio.to_thread(load_detector))
         if await knowledge.was_synced():
             knowledge.announce_ready()
         await reembed_foreign(knowledge)

@@ -17,24 +17,11 @@ _AUTOLINK = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,31}\\?:\S*")
 _NUMBER = re.compile(r"&#(?:\d+|[xX][0-9a-fA-F]+)")
 # Elements that load or run something, attributes or not.
 _ACTIVE: Final = frozenset(
-    [
-        "script",
-        "style",
-        "iframe",
-        "frame",
-        "object",
-        "embed",
-        "applet",
-        "base",
-        "link",
-        "meta",
-        "svg",
-        "math",
-        "form",
-        "img",
-        "image",
-    ]
-)
+    (
+        "script", "style", "iframe", "frame", "object", "embed", "applet", "base", "link", "meta",
+        "svg", "math", "form", "img", "image",
+    )
+)  # fmt: skip
 # Entities of these are left as they are: they stand for a character that is not to act.
 _INERT: Final = "<>&\"'` \t\n\r"
 _JOINING: Final = "<&[【/\\#-–—^"

@@ -22,6 +22,7 @@ from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
+from rag.language import with_language
 from rag.pipeline import Pipeline
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
@@ -233,6 +234,7 @@ class KnowledgeBase:
         Raises:
             RagError: the text could not be embedded; nothing has changed.
         """
+        source = await asyncio.to_thread(with_language, source)
         prepared = await prepare(source, embedding=self.embedding)
         known = await Document.exists(id=document.id)
         async with self._writing:
