@@ -26,6 +26,9 @@ from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
+from resolvers.answers.approved import ApprovedAnswers
+from resolvers.answers.audience import may_see_source
+from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.mail import Mailer
@@ -42,7 +45,7 @@ from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
-from wiring import Parts, create_knowledge, prepare_knowledge, spare_collector
+from wiring import Parts, create_knowledge, follow_changes, prepare_knowledge, spare_collector
 
 log = logging.getLogger("groundql")
 
@@ -97,9 +100,14 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     knowledge = create_knowledge(settings, parts, store)
     stack.push_async_callback(knowledge.embedding.close)
     stack.push_async_callback(knowledge.close)
-    preparation = asyncio.create_task(prepare_knowledge(knowledge, settings.kb_dir))
+    approved = ApprovedAnswers(store, knowledge.embedding, may_see_source)
+    preparation = asyncio.create_task(
+        prepare_knowledge(knowledge, settings.kb_dir, also=approved.load)
+    )
     stack.push_async_callback(_cancel, preparation)
 
+    unanswered = UnansweredQuestions(store, parts.clock)
+    stack.push_async_callback(unanswered.settle)
     sessions = SessionBus()
     replies = ReplyService(
         store,
@@ -107,7 +115,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         knowledge.pipeline,
         sessions,
         queue=settings.while_replying == "queue",
+        approved=approved,
     )
+    replies.nothing_found = unanswered.begin
     titles = SessionTitles(store, knowledge.pipeline, sessions, ask_model=settings.model_titles)
     stack.push_async_callback(titles.close)
     replies.first_reply_ended = titles.begin
@@ -129,6 +139,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions=sessions,
         access=access,
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
+        approved=approved,
         require_verified_email=settings.require_verified_email,
     )
     jobs = JobScheduler(
@@ -140,7 +151,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
             folder=settings.data_dir / "outbox",
         ),
         mail_waiting=mailer.waiting,
-        follow_knowledge=knowledge.catch_up,
+        follow_knowledge=follow_changes(knowledge.catch_up, approved.catch_up),
         retention_days=settings.retention_days,
     )
     jobs.start()
@@ -153,6 +164,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.endpoint = endpoint
     app.state.services = services
     app.state.knowledge = knowledge
+    app.state.unanswered = unanswered
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
 
 

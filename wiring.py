@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,17 +74,24 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
     )
 
 
-async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
+async def prepare_knowledge(
+    knowledge: KnowledgeBase,
+    folder: Path,
+    *,
+    also: Callable[[], Awaitable[None]] | None = None,
+) -> None:
     """Load model and index, then bring the index in step with the folder.
 
     Questions are let through at once if the folder was indexed to its end before, however much has
     changed since; at the first start they wait for that end. It runs in the background, so failures
-    are kept for whoever asks, and logged.
+    are kept for whoever asks, and logged. `also` is waited for before the first question.
     """
     knowledge.store.bind()
     knowledge.embedding.start()
     try:
         await asyncio.gather(knowledge.open(), asyncio.to_thread(load_detector))
+        if also is not None:
+            await also()
         if await knowledge.was_synced():
             knowledge.announce_ready()
         await reembed_foreign(knowledge)
@@ -100,6 +107,16 @@ async def prepare_knowledge(knowledge: KnowledgeBase, folder: Path) -> None:
     except Exception:
         log.exception("The knowledge base could not be prepared")
         knowledge.announce_failure("The knowledge base could not be prepared; see the log.")
+
+
+def follow_changes(*followers: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    """One job that lets each part follow what other processes have changed."""
+
+    async def follow() -> None:
+        for follower in followers:
+            await follower()
+
+    return follow
 
 
 async def spare_collector(knowledge: KnowledgeBase) -> None:

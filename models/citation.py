@@ -33,6 +33,7 @@ class Citation(Model):
     start_offset: int = fields.IntField()
     end_offset: int = fields.IntField()
     score: float = fields.FloatField()
+    headings: list[str] = fields.JSONField(default=list, db_default="[]")
 
     class Meta:
         table = "citation"

@@ -33,6 +33,8 @@ MODEL_MODULES = [
     "models.document",
     "models.chunk",
     "models.knowledge_state",
+    "models.approved_answer",
+    "models.unanswered",
 ]
 
 

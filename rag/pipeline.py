@@ -156,6 +156,8 @@ class Pipeline:
             hits=tuple(hits),
             nearest=tuple(hits[:_NEAREST]),
             grounded=_best_score(hits) >= self._threshold,
+            # Among any passages at all the vectors find nearest ones.
+            searched=bool(hits) or (filter.is_empty() and len(self.index) > 0),
         )
 
     def build_prompt(self, retrieval: Retrieval, history: Sequence[Turn] = ()) -> Prompt:

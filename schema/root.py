@@ -12,8 +12,10 @@ from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
 from resolvers import chat, public_links
+from resolvers.answers import approving, unanswered
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
+from schema.answers import AnswersMutation, AnswersQuery, ApprovedAnswer, UnansweredGroup
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
@@ -65,6 +67,12 @@ class NodeQuery:
             case ("PublicLink", key):
                 link = await public_links.get_public_link(context, key)
                 return None if link is None else PublicLink.from_row(link)
+            case ("ApprovedAnswer", key):
+                approved = await approving.get_approved(context, key)
+                return None if approved is None else ApprovedAnswer.from_row(approved)
+            case ("UnansweredGroup", key):
+                group = await unanswered.get_group(context, key)
+                return None if group is None else UnansweredGroup.from_data(group)
         return None
 
 
@@ -79,6 +87,7 @@ Query = merge_types(
         ExportQuery,
         KnowledgeQuery,
         PublicLinkQuery,
+        AnswersQuery,
     ),
 )
 Mutation = merge_types(
@@ -93,6 +102,7 @@ Mutation = merge_types(
         SharingMutation,
         PublicLinkMutation,
         SessionEventsMutation,
+        AnswersMutation,
     ),
 )
 Subscription = merge_types("Subscription", (ChatSubscription, SessionEventsSubscription))
@@ -131,6 +141,8 @@ def build_schema() -> strawberry.Schema:
             ChatMessage,
             PublicLink,
             Document,
+            ApprovedAnswer,
+            UnansweredGroup,
         ],
         extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
         config=StrawberryConfig(),

@@ -276,6 +276,7 @@ def finish_reply(
                 "status": ending.status,
                 "failure": ending.failure,
                 "grounded": ending.grounded,
+                "ungrounded_reason": ending.ungrounded_reason,
                 "provider": ending.provider,
                 "model": ending.model,
                 "prompt_tokens": ending.prompt_tokens,
@@ -307,6 +308,7 @@ def finish_reply(
                         cited.start,
                         cited.end,
                         cited.score,
+                        list(cited.headings),
                     ]
                     for cited in ending.citations
                 ],
@@ -347,6 +349,7 @@ _CITATION = (
     "start_offset",
     "end_offset",
     "score",
+    "headings",
 )
 
 

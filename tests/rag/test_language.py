@@ -47,6 +47,7 @@ ITALIAN = (
     "La garanzia dura due anni dalla data di acquisto. Per richiedere una riparazione occorre "
     "conservare lo scontrino e contattare il servizio clienti."
 )
+RUSSIAN = "Мы были рады узнать, что вы получили это письмо. Чтобы вернуть вещь, позвоните нам. " * 2
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,12 @@ ITALIAN = (
         ("Wie lange dauert die Rückerstattung? Meist fünf Tage.", None, "de"),
         ("4711 – 0815", None, "en"),
         ("1" * 100 + " 漢字" * 60, None, "zh"),
-        ("Мы были рады узнать, что вы получили это письмо. Чтобы вернуть вещь, позвоните нам. ", None, "ru"),
+        (
+            "Мы были рады узнать, что вы получили это письмо. Чтобы вернуть вещь, позвоните нам. "
+            * 2,
+            None,
+            "ru",
+        ),
     ],
 )
 def test_a_document_gets_the_language_that_it_does_not_state(

@@ -56,9 +56,10 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         passwords=passwords,
         tokens=TokenService(SECRET, clock),
         mailer=Mailer(clock, base_url="https://chat.example"),
-        # Accounts use neither.
+        # Accounts use none of these.
         knowledge=cast(Any, None),
         replies=cast(Any, None),
+        approved=cast(Any, None),
         sessions=sessions,
         access=AccessWatch(store, clock, sessions),
         presence=Presence(sessions),
