@@ -69,6 +69,14 @@ class Settings(BaseSettings):
         description="Name or folder of a sentence-transformers model. "
         "The default is part of the installation.",
     )
+    embedding_query_prefix: str = Field(
+        "",
+        description="What the model wants before a question, such as 'query: ' for E5. "
+        "Empty: what its own configuration says, mostly nothing.",
+    )
+    embedding_passage_prefix: str = Field(
+        "", description="Likewise before a passage, such as 'passage: ' for E5."
+    )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
         3000,

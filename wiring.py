@@ -132,9 +132,12 @@ async def spare_collector(knowledge: KnowledgeBase) -> None:
 
 
 def _load_embedder(settings: Settings) -> Embedder:
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+    from rag.embedding.sentence_transformers import Prefixes, SentenceTransformersEmbedder
 
-    return SentenceTransformersEmbedder.load(settings.embedding_model)
+    stated = Prefixes(settings.embedding_query_prefix, settings.embedding_passage_prefix)
+    return SentenceTransformersEmbedder.load(
+        settings.embedding_model, prefixes=stated if stated != Prefixes() else None
+    )
 
 
 async def _create_generator(settings: Settings, parts: Parts) -> Generator:

@@ -20,6 +20,7 @@ MAX_QUERY_BATCH: Final = 64
 PASSAGE_SLICE: Final = 16
 
 Progress = Callable[[int, int], None]
+Embed = Callable[[Sequence[str]], FloatMatrix]
 
 
 @dataclass(slots=True)
@@ -174,19 +175,23 @@ class EmbeddingService:
             return
         self._embedder = embedder
         self._post(self._succeed, self._ready, None)
-        while jobs := self._next_jobs():
-            self._run(embedder, jobs)
+        while True:
+            jobs, embed = self._next_jobs(embedder)
+            if not jobs:
+                return
+            self._run(embed, jobs)
 
-    def _next_jobs(self) -> list[_Job]:
-        """The next batch, as soon as there is one; empty when the service closes."""
+    def _next_jobs(self, embedder: Embedder) -> tuple[list[_Job], Embed]:
+        """The next batch, as soon as there is one, and what embeds it; empty when the service
+        closes."""
         with self._condition:
             while True:
                 if self._closing:
-                    return []
+                    return [], embedder.embed
                 if jobs := self._take(self._queries, MAX_QUERY_BATCH):
-                    return jobs
+                    return jobs, embedder.embed_queries
                 if jobs := self._take(self._passages, PASSAGE_SLICE):
-                    return jobs
+                    return jobs, embedder.embed
                 self._condition.wait()
 
     @staticmethod
@@ -200,14 +205,14 @@ class EmbeddingService:
                 count += len(job.texts)
         return jobs
 
-    def _run(self, embedder: Embedder, jobs: list[_Job]) -> None:
+    def _run(self, embed: Embed, jobs: list[_Job]) -> None:
         texts = [text for job in jobs for text in job.texts]
         try:
-            vectors = embedder.embed(texts)
+            vectors = embed(texts)
         except Exception as error:
             if len(jobs) > 1:  # one bad text must not fail the requests that shared its batch
                 for job in jobs:
-                    self._run(embedder, [job])
+                    self._run(embed, [job])
                 return
             failure = EmbeddingError(f"the text cannot be embedded: {error}")
             failure.__cause__ = error

@@ -120,7 +120,7 @@ class ApprovedAnswers:
             key = self._embedding.identity.key
             foreign = [row for row in rows if row.embedding_model != key]
             if foreign:
-                vectors = await self._embedding.embed_passages([row.question for row in foreign])
+                vectors = await self._embedding.embed_queries([row.question for row in foreign])
                 for row, vector in zip(foreign, vectors, strict=True):
                     row.vector, row.embedding_model = to_bytes(vector), key
                     await row.save(update_fields=["vector", "embedding_model"])
