@@ -12,7 +12,8 @@ from rag.types import Hit
 MAX_ADDRESS: Final = 500
 
 _ADDRESS = re.compile(
-    r"(?:[a-z][a-z0-9+.-]*:(?=\S)|www\.|(?<![\w.-])(?:[\w-]+\.)+[^\W\d_]{2,}(?::\d+)?[/?#])[^\s<>]*",
+    r"(?:[a-z][a-z0-9+.-]{0,31}:(?=\S)|www\.|(?<![\w.-])(?:[\w-]{1,63}\.){1,20}[^\W\d_]{2,63}"
+    r"(?::\d+)?[/?#])[^\s<>]*",
     re.IGNORECASE,
 )
 _DESTINATION = re.compile(r"\]\(\s*<?([^\s<>)]+)")
