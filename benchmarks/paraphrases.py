@@ -22,9 +22,6 @@ from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 from rag.paraphrase import THRESHOLD, same_details
 from rag.types import FloatMatrix
 
-# A wrong approved answer is worse than one more that the model writes.
-_MAX_WRONG = 0.01
-
 
 def main(folder: Path) -> None:
     """Print precision and recall for some thresholds on both halves."""
