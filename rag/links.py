@@ -33,6 +33,8 @@ _MAYBE = re.compile(
     re.IGNORECASE,
 )
 _TRIGGER = re.compile(r"[\]:/?#]|[wW]{3}\.")
+# Quicker to look for: without any of these there is no trigger.
+_MARK = re.compile(r"[\]:/?#.]")
 _SLASHES = re.compile(r"\\?/\\?/")
 _MAYBE_SLASHES = re.compile(r"\\?/?\\?")
 _HOST = re.compile(r"(?<![\w.-])((?:[\w-]+\.)+[^\W\d_]{2,}(?::\d{1,5})?)$")
@@ -104,7 +106,9 @@ class LinkFilter:
         """Whether no character of the text can begin or end an address or a link."""
         if not text:
             return True
-        if _TRIGGER.search(text) or (text[0] in "(:" and self._tail.endswith("]")):
+        if _MARK.search(text) and _TRIGGER.search(text):
+            return False
+        if text[0] == "(" and self._tail.endswith("]"):
             return False
         word = text[text.rfind(" ") + 1 :]
         if word.isalpha():
