@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
+from resolvers.answers.approved import ApprovedAnswers
+from resolvers.answers.audience import may_see_source
+from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
@@ -51,6 +55,7 @@ from wiring import (
     Parts,
     create_knowledge,
     create_reembedding,
+    follow_changes,
     prepare_knowledge,
     spare_collector,
 )
@@ -109,6 +114,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     knowledge = create_knowledge(settings, parts, store)
     stack.push_async_callback(knowledge.embedding.close)
     stack.push_async_callback(knowledge.close)
+    approved = ApprovedAnswers(store, knowledge.embedding, partial(may_see_source, store))
     ingestion = IngestionQueue(
         store=store, clock=parts.clock, knowledge=knowledge, parser=knowledge.parser
     )
@@ -117,10 +123,13 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(ingestion.stop)
     folder = FolderWatch(knowledge, settings.kb_dir)
     preparation = asyncio.create_task(
-        _prepare(settings, knowledge, reembedding, ingestion, folder), name="knowledge"
+        _prepare(settings, knowledge, reembedding, ingestion, folder, approved),
+        name="knowledge",
     )
     stack.push_async_callback(_cancel, preparation)
 
+    unanswered = UnansweredQuestions(store, parts.clock)
+    stack.push_async_callback(unanswered.settle)
     sessions = SessionBus()
     replies = ReplyService(
         store,
@@ -128,7 +137,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         knowledge.pipeline,
         sessions,
         queue=settings.while_replying == "queue",
+        approved=approved,
     )
+    replies.nothing_found = unanswered.begin
     titles = SessionTitles(store, knowledge.pipeline, sessions, ask_model=settings.model_titles)
     stack.push_async_callback(titles.close)
     replies.first_reply_ended = titles.begin
@@ -151,6 +162,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions=sessions,
         access=access,
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
+        approved=approved,
         require_verified_email=settings.require_verified_email,
     )
     jobs = JobScheduler(
@@ -162,7 +174,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
             folder=settings.data_dir / "outbox",
         ),
         mail_waiting=mailer.waiting,
-        follow_knowledge=knowledge.catch_up,
+        follow_knowledge=follow_changes(knowledge.catch_up, approved.catch_up),
         retention_days=settings.retention_days,
     )
     jobs.start()
@@ -175,6 +187,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.endpoint = endpoint
     app.state.services = services
     app.state.knowledge = knowledge
+    app.state.unanswered = unanswered
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
 
 
@@ -184,10 +197,16 @@ async def _prepare(
     reembedding: Reembedding,
     queue: IngestionQueue,
     folder: FolderWatch,
+    approved: ApprovedAnswers,
 ) -> None:
     """Get the knowledge base ready, then follow its folder."""
     await prepare_knowledge(
-        knowledge, settings.kb_dir, reembedding=reembedding, queue=queue, sync=folder.sync
+        knowledge,
+        settings.kb_dir,
+        reembedding=reembedding,
+        queue=queue,
+        sync=folder.sync,
+        also=approved.load,
     )
     if settings.kb_watch and knowledge.is_ready:
         await folder.run()

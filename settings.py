@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::\d{1,5})?")
 
 
 class SettingsError(Exception):
@@ -115,12 +118,26 @@ class Settings(BaseSettings):
         description="Name or folder of a sentence-transformers cross-encoder that orders the best "
         "passages anew. Empty: none.",
     )
+    embedding_query_prefix: str = Field(
+        "",
+        description="What the model wants before a question, such as 'query: ' for E5. "
+        "Empty: what its own configuration says, mostly nothing.",
+    )
+    embedding_passage_prefix: str = Field(
+        "", description="Likewise before a passage, such as 'passage: ' for E5."
+    )
     top_k: int = Field(6, ge=1, le=20, description="Passages given to the generator.")
     context_tokens: int = Field(
         3000,
         ge=500,
         le=200_000,
         description="Token budget of a prompt.",
+    )
+
+    link_allow_list: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Hosts that answers may link to though no source does, separated by commas, "
+        "such as shop.example, or *.shop.example for all names below it.",
     )
 
     generator: Literal["auto", "offline", "openai", "gemini", "gemini-legacy"] = Field(
@@ -193,6 +210,21 @@ class Settings(BaseSettings):
             parts = urlsplit(origin)
             if origin != "*" and (parts.scheme not in ("http", "https") or parts.path):
                 raise ValueError(f"{origin!r} is not an origin such as https://shop.example")
+        return value
+
+    @field_validator("link_allow_list", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("link_allow_list")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host such as shop.example or *.shop.example")
         return value
 
     @field_validator("database_url")

@@ -19,6 +19,7 @@ from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
 from rag.generation.factory import Endpoint, choose, create_generator, import_sdk
 from rag.index.knowledge import KnowledgeIndex
+from rag.language import load_detector
 from rag.loading import ParseLimits
 from rag.loading.parser import DocumentParser
 from rag.rerank.base import Reranker
@@ -56,7 +57,7 @@ class Parts:
 def create_knowledge(settings: Settings, parts: Parts, store: Store) -> KnowledgeBase:
     """The knowledge base, not yet open. Nothing heavy is imported before `prepare_knowledge`."""
     embedding = EmbeddingService(
-        parts.embedder or partial(_load_embedder, settings.embedding_model)
+        parts.embedder or partial(_load_embedder, settings, settings.embedding_model)
     )
 
     def load_index(path: Path, revision: int) -> KnowledgeIndex:
@@ -79,6 +80,7 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
         pipeline_options={
             "top_k": settings.top_k,
             "prompt_token_budget": settings.context_tokens,
+            "link_hosts": settings.link_allow_list,
         },
     )
 
@@ -113,7 +115,7 @@ def create_reembedding(settings: Settings, parts: Parts, knowledge: KnowledgeBas
         # The passages carry a folder's last name only, by which it cannot be found.
         if not chosen and name != DEFAULT_MODEL and "/" not in name:
             return None
-        return EmbeddingService(partial(_load_embedder, chosen or name))
+        return EmbeddingService(partial(_load_embedder, settings, chosen or name))
 
     return Reembedding(knowledge, load_old=load_old, new_index=_new_index)
 
@@ -125,18 +127,21 @@ async def prepare_knowledge(
     reembedding: Reembedding | None = None,
     queue: IngestionQueue | None = None,
     sync: Callable[[], Awaitable[None]] | None = None,
+    also: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Load model and index, then bring the index in step with the folder (`sync`, if it is done in
     another way than once) and let the queue work.
 
     Questions are let through at once if the folder was indexed to its end before, however much has
     changed since; at the first start they wait for that end. It runs in the background, so failures
-    are kept for whoever asks, and logged.
+    are kept for whoever asks, and logged. `also` is waited for before the first question.
     """
     knowledge.store.bind()
     knowledge.embedding.start()
     try:
-        await knowledge.open()
+        await asyncio.gather(knowledge.open(), asyncio.to_thread(load_detector))
+        if also is not None:
+            await also()
         answers = reembedding is None or await reembedding.begin()
         if answers and await knowledge.was_synced():
             knowledge.announce_ready()
@@ -158,6 +163,16 @@ async def prepare_knowledge(
         knowledge.announce_failure("The knowledge base could not be prepared; see the log.")
 
 
+def follow_changes(*followers: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:
+    """One job that lets each part follow what other processes have changed."""
+
+    async def follow() -> None:
+        for follower in followers:
+            await follower()
+
+    return follow
+
+
 async def spare_collector(knowledge: KnowledgeBase) -> None:
     """Once everything is loaded, take it out of the garbage collector's sight.
 
@@ -170,10 +185,13 @@ async def spare_collector(knowledge: KnowledgeBase) -> None:
     gc.freeze()
 
 
-def _load_embedder(name: str) -> Embedder:
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+def _load_embedder(settings: Settings, name: str) -> Embedder:
+    from rag.embedding.sentence_transformers import Prefixes, SentenceTransformersEmbedder
 
-    return SentenceTransformersEmbedder.load(name)
+    stated = Prefixes(settings.embedding_query_prefix, settings.embedding_passage_prefix)
+    return SentenceTransformersEmbedder.load(
+        name, prefixes=stated if stated != Prefixes() else None
+    )
 
 
 def _create_reranking(settings: Settings, parts: Parts) -> RerankService | None:

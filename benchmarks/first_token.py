@@ -220,6 +220,13 @@ class _TimedEmbedder:
         finally:
             self._marks.mark("model.end")
 
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        self._marks.mark("model.start")
+        try:
+            return self._inner.embed_queries(texts)
+        finally:
+            self._marks.mark("model.end")
+
 
 class _MarkedApp:
     """The application with marks where a question arrives and where its first text leaves."""

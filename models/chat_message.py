@@ -29,6 +29,12 @@ class MessageStatus(StrEnum):
     FAILED = "FAILED"
 
 
+class UngroundedReason(StrEnum):
+    NO_DOCUMENTS = "NO_DOCUMENTS"
+    NOTHING_FOUND = "NOTHING_FOUND"
+    NOT_RELEVANT_ENOUGH = "NOT_RELEVANT_ENOUGH"
+
+
 RUNNING = (MessageStatus.PENDING, MessageStatus.STREAMING)
 
 
@@ -66,6 +72,7 @@ class ChatMessage(Row):
     client_key = fields.CharField(max_length=200, null=True)
     search_filter: dict[str, Any] | None = fields.JSONField(null=True)
     grounded = fields.BooleanField(null=True)
+    ungrounded_reason = fields.CharEnumField(UngroundedReason, max_length=20, null=True)
     failure = fields.CharField(max_length=500, null=True)
     provider = fields.CharField(max_length=40, null=True)
     model = fields.CharField(max_length=200, null=True)

@@ -34,6 +34,7 @@ class Citation(Model):
     end_offset: int = fields.IntField()
     page: int | None = fields.IntField(null=True)
     score: float = fields.FloatField()
+    headings: list[str] = fields.JSONField(default=list, db_default="[]")
 
     class Meta:
         table = "citation"

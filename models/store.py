@@ -35,6 +35,8 @@ MODEL_MODULES = [
     "models.chunk",
     "models.knowledge_state",
     "models.ingestion",
+    "models.approved_answer",
+    "models.unanswered",
 ]
 
 

@@ -23,6 +23,7 @@ class User(Row):
     display_name = fields.CharField(max_length=100)
     role = fields.CharEnumField(Role, default=Role.USER, max_length=10)
     password_hash = fields.CharField(max_length=200)
+    language = fields.CharField(max_length=2, null=True)  # of our texts, None: as the browser says
     email_verified_at: datetime | None = fields.DatetimeField(null=True)
     updated_at: datetime = fields.DatetimeField(auto_now=True)
 

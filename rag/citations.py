@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from rag.language import detect_language
-from rag.plain import plain_sentences, section_numbers
+from rag.plain import plain, plain_sentences, section_numbers
 from rag.sentences import split_sentences
 from rag.stemming import stems
 from rag.types import CitedPassage, Passage, Retrieval, Span
@@ -26,6 +26,7 @@ _SOURCE_WORDS: Final = frozenset(
 _JOINING_WORDS: Final = frozenset(("and", "und", "y", "et"))
 _NO_SPACE_BEFORE: Final = ".,;:!?…)]}»"
 _PART = re.compile(r"\d+|[-–—]")
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(.*?)[ \t#]*$", re.MULTILINE)
 _CITED = re.compile(r"\[([1-9]\d{0,3})\]")
 
 _MAX_QUOTED_SENTENCES: Final = 3
@@ -55,10 +56,20 @@ class CitationFilter:
 
     def feed(self, text: str) -> str:
         """What can be shown now of all that was fed so far."""
+        if not self._marker and not self._removed and "[" not in text and "【" not in text:
+            return self._passed(text)
         out: list[str] = []
         for character in text:
             self._step(character, out)
         return "".join(out)
+
+    def _passed(self, text: str) -> str:
+        """A piece without brackets, at once: most pieces of most answers are like this."""
+        if written := text.rstrip(" "):
+            self._fresh_line = written[-1] == "\n"
+        text = self._space + text
+        self._space = " " if text.endswith(" ") else ""
+        return text.removesuffix(" ")
 
     def finish(self) -> str:
         """The rest, when no more text comes."""
@@ -215,7 +226,19 @@ def _cited(number: int, claims: Sequence[str], retrieval: Retrieval) -> CitedPas
         end=span.end,
         score=hit.score,
         page=passage.page_at(span.start),
+        headings=headings_at(passage, span.start),
     )
+
+
+def headings_at(passage: Passage, offset: int) -> tuple[str, ...]:
+    """The path of headings that the text at an offset of the document stands under: that of its
+    passage, and what headings the passage itself has before it."""
+    path = list(enumerate(passage.headings, start=1))
+    for mark, title in _HEADING.findall(passage.text[: offset - passage.start]):
+        while path and path[-1][0] >= len(mark):
+            path.pop()
+        path.append((len(mark), plain(title)))
+    return tuple(title for _, title in path)
 
 
 def _supporting(passage: Passage, claims: Sequence[str], language: str) -> Span:

@@ -10,6 +10,7 @@ from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
 
+from rag.addresses import KnownAddresses
 from rag.citations import CitationFilter, cite
 from rag.cleaning import TextCleaner
 from rag.embedding.languages import known_languages
@@ -20,6 +21,7 @@ from rag.index.knowledge import Candidate, KnowledgeIndex
 from rag.index.lexical import PreparedQuery
 from rag.ingest import passage_text
 from rag.language import detect_language
+from rag.links import REMOVED, LinkFilter
 from rag.passages import PassageStore
 from rag.prompt import HISTORY_TOKEN_BUDGET, TOKEN_BUDGET, build_prompt
 from rag.query import QueryTexts, continuation, part_weights, query_texts
@@ -67,6 +69,25 @@ class StartedQuery:
         self.vectors.cancel()
 
 
+class AnswerFilters:
+    """What an answer's pieces go through, in this order: the link filter comes last, so that
+    nothing which another one takes out can leave an address behind."""
+
+    def __init__(self, *, hit_count: int, known: KnownAddresses, placeholder: str) -> None:
+        self._cleaner = TextCleaner()
+        self._markers = CitationFilter(hit_count)
+        self._links = LinkFilter(known, placeholder)
+
+    def feed(self, text: str) -> str:
+        """What can be shown now."""
+        return self._links.feed(self._markers.feed(self._cleaner.feed(text)))
+
+    def finish(self) -> str:
+        """The rest, when no more text comes."""
+        rest = self._markers.feed(self._cleaner.finish()) + self._markers.finish()
+        return self._links.feed(rest) + self._links.finish()
+
+
 class Pipeline:
     """Retrieval and generation over one knowledge base; used from one event loop."""
 
@@ -82,7 +103,9 @@ class Pipeline:
         threshold: float = THRESHOLD,
         prompt_token_budget: int = TOKEN_BUDGET,
         history_token_budget: int = HISTORY_TOKEN_BUDGET,
+        link_hosts: Sequence[str] = (),
     ) -> None:
+        """`link_hosts` are those that answers may link to though no source does."""
         self.embedding = embedding
         self.index = index
         self.generator = generator
@@ -92,6 +115,7 @@ class Pipeline:
         self._threshold = threshold
         self._prompt_token_budget = prompt_token_budget
         self._history_token_budget = history_token_budget
+        self._link_hosts = tuple(link_hosts)
 
     def start_query(self, question: str, *, history: Sequence[Turn] = ()) -> StartedQuery:
         """Begin to embed a question now, for a `retrieve` that follows (or `cancel`)."""
@@ -166,6 +190,8 @@ class Pipeline:
             hits=tuple(hits[:k]),
             nearest=tuple(hits[: min(k, _NEAREST)]),
             grounded=grounded,
+            # Among any passages at all the vectors find nearest ones.
+            searched=bool(hits) or self.index.count(filter) > 0,
         )
 
     async def explain(
@@ -205,29 +231,36 @@ class Pipeline:
         )
 
     async def answer(self, prompt: Prompt) -> AsyncGenerator[GenerationEvent, None]:
-        """The generator's stream without markers that refer to no source.
+        """The generator's stream without markers that refer to no source, and without addresses
+        that no source names.
 
         Closing it closes the generator's stream.
 
         Raises:
             GenerationError: the generator failed; what came before stands.
         """
-        retrieval = prompt.retrieval
-        markers = CitationFilter(len(retrieval.hits) if retrieval.grounded else 0)
-        cleaner = TextCleaner()
+        filters = self._filters(prompt.retrieval)
         finished = False
         async with aclosing(self.generator.generate(prompt)) as events:
             async for event in events:
                 if isinstance(event, TextPiece):
-                    if text := markers.feed(cleaner.feed(event.text)):
+                    if text := filters.feed(event.text):
                         yield TextPiece(text)
                     continue
-                if not finished and (text := markers.feed(cleaner.finish()) + markers.finish()):
+                if not finished and (text := filters.finish()):
                     yield TextPiece(text)
                 finished = True
                 yield event
-        if not finished and (text := markers.feed(cleaner.finish()) + markers.finish()):
+        if not finished and (text := filters.finish()):
             yield TextPiece(text)
+
+    def _filters(self, retrieval: Retrieval) -> AnswerFilters:
+        sources = retrieval.hits if retrieval.grounded else ()
+        return AnswerFilters(
+            hit_count=len(sources),
+            known=KnownAddresses.of(sources, self._link_hosts),
+            placeholder=REMOVED[detect_language(retrieval.question)],
+        )
 
     def cite(self, text: str, retrieval: Retrieval) -> list[CitedPassage]:
         """The verified source of each [n] in a finished answer; none if nothing was found."""

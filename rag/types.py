@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Literal
 
 import numpy as np
@@ -143,6 +144,14 @@ class Filter:
 NO_FILTER: Final = Filter()
 
 
+class Ungrounded(StrEnum):
+    """Why nothing supports an answer."""
+
+    NO_DOCUMENTS = "NO_DOCUMENTS"
+    NOTHING_FOUND = "NOTHING_FOUND"
+    NOT_RELEVANT_ENOUGH = "NOT_RELEVANT_ENOUGH"
+
+
 @dataclass(frozen=True, slots=True)
 class Retrieval:
     """What was found for a question.
@@ -153,6 +162,7 @@ class Retrieval:
     question itself, because the turn before has been answered already. `hits` are best first,
     numbered [1], [2], … in this order. `grounded` is whether the best hit passes the relevance
     threshold. `nearest` holds the best passages also when nothing passed, to name near topics.
+    `searched` is whether there was any passage to search, with the filter.
     """
 
     question: str
@@ -162,6 +172,16 @@ class Retrieval:
     hits: tuple[Hit, ...]
     nearest: tuple[Hit, ...]
     grounded: bool
+    searched: bool = True
+
+    @property
+    def ungrounded(self) -> Ungrounded | None:
+        """Why it is not grounded."""
+        if self.grounded:
+            return None
+        if not self.searched:
+            return Ungrounded.NO_DOCUMENTS
+        return Ungrounded.NOT_RELEVANT_ENOUGH if self.hits else Ungrounded.NOTHING_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,3 +200,4 @@ class CitedPassage:
     end: int
     score: float
     page: int | None = None
+    headings: tuple[str, ...] = ()  # the path that the passage stands under, outermost first

@@ -19,6 +19,7 @@ from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput,
 from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, REFRESH_PREFIX, hash_opaque_token, new_opaque_token
+from texts import Language
 
 log = logging.getLogger("groundql.accounts")
 
@@ -81,7 +82,7 @@ async def register(
                 user = await User.create(
                     email=email, display_name=name, password_hash=password_hash
                 )
-                await _send_verification(services, user)
+                await _send_verification(services, user, context.language_of(user))
                 if not services.require_verified_email:
                     joined = await accept_invitations(services, user)
         except IntegrityError:
@@ -90,9 +91,9 @@ async def register(
                 raise
     elif user.email_verified_at is None:
         async with services.store.transaction():
-            await _send_verification(services, user)
+            await _send_verification(services, user, context.language_of(user))
     else:
-        await services.mailer.send_account_exists(email)
+        await services.mailer.send_account_exists(email, context.language_of(user))
     services.mailer.wake()
     announce_participants(services, joined)
     return Registration(email=email, verification_required=services.require_verified_email)
@@ -139,11 +140,11 @@ async def resend_verification(context: Context, email: str) -> None:
     if user is None:
         return
     async with services.store.transaction():
-        await _send_verification(services, user)
+        await _send_verification(services, user, context.language_of(user))
     services.mailer.wake()
 
 
-async def _send_verification(services: Services, user: User) -> None:
+async def _send_verification(services: Services, user: User, language: Language) -> None:
     token, token_hash = new_opaque_token(EMAIL_PREFIX)
     await EmailToken.create(
         user=user,
@@ -152,7 +153,7 @@ async def _send_verification(services: Services, user: User) -> None:
         token_hash=token_hash,
         expires_at=services.clock.now() + VERIFICATION_LIFETIME,
     )
-    await services.mailer.send_verification(user.email, token)
+    await services.mailer.send_verification(user.email, token, language)
 
 
 async def _find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | None:
@@ -277,6 +278,18 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
     ids = {id for (id,) in await logins.values_list("id")}
     await logins.update(revoked_at=context.services.clock.now())
     context.services.access.end_logins(ids)
+
+
+async def set_language(context: Context, language: Language | None) -> User:
+    """Say in which language our mails and messages are for the viewer; None: as the browser says.
+
+    Raises:
+        Unauthenticated
+    """
+    viewer = context.require_viewer()
+    viewer.user.language = language.value if language is not None else None
+    await viewer.user.save(update_fields=["language", "updated_at"])
+    return viewer.user
 
 
 async def authenticate(

@@ -9,6 +9,7 @@ from models.login import Login
 from models.store import Store
 from models.user import Role, User
 from resolvers.access_watch import AccessWatch
+from resolvers.answers.approved import ApprovedAnswers
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.knowledge.base import KnowledgeBase
@@ -19,6 +20,7 @@ from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
+from texts import ENGLISH, Language, preferred_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Services:
     sessions: SessionBus
     access: AccessWatch
     presence: Presence
+    approved: ApprovedAnswers
     require_verified_email: bool
 
 
@@ -65,6 +68,20 @@ class Context:
     address: str = ""
     user_agent: str = ""
     request_id: str = ""
+    accept_language: str = ""
+
+    @property
+    def language(self) -> Language:
+        """The language that the caller is spoken to in: the person's own setting, else what the
+        browser asks for, else English."""
+        return self.language_of(self.viewer.user if self.viewer else None)
+
+    def language_of(self, user: User | None) -> Language:
+        """The language that a person is spoken to in: who has set none gets the caller's."""
+        for known in (user, self.viewer.user if self.viewer else None):
+            if known is not None and known.language:
+                return Language(known.language)
+        return preferred_language(self.accept_language) or ENGLISH
 
     def require_viewer(self) -> Viewer:
         """The viewer.

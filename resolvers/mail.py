@@ -8,6 +8,7 @@ import unicodedata
 from models.outbox_mail import OutboxMail
 from resolvers import mail_texts
 from resolvers.clock import Clock
+from texts import ENGLISH, Language
 
 
 class Mailer:
@@ -39,21 +40,21 @@ class Mailer:
             to=to, subject=subject, text=text, html=html, next_attempt_at=self._clock.now()
         )
 
-    async def send_verification(self, to: str, token: str) -> None:
+    async def send_verification(self, to: str, token: str, language: Language = ENGLISH) -> None:
         """The link that proves an address."""
-        await self._enqueue(to, mail_texts.verification(self.base_url, to, token))
+        await self._enqueue(to, mail_texts.verification(self.base_url, to, token, language))
 
-    async def send_account_exists(self, to: str) -> None:
+    async def send_account_exists(self, to: str, language: Language = ENGLISH) -> None:
         """The answer to a registration with an address that already has an account."""
-        await self._enqueue(to, mail_texts.account_exists(self.base_url, to))
+        await self._enqueue(to, mail_texts.account_exists(self.base_url, to, language))
 
-    async def send_shared(self, to: str) -> None:
+    async def send_shared(self, to: str, language: Language = ENGLISH) -> None:
         """Tells a person with an account of a session that was shared with them."""
-        await self._enqueue(to, mail_texts.shared(self.base_url, to))
+        await self._enqueue(to, mail_texts.shared(self.base_url, to, language))
 
-    async def send_invitation(self, to: str) -> None:
+    async def send_invitation(self, to: str, language: Language = ENGLISH) -> None:
         """Tells an address without an account of a session that waits for it."""
-        await self._enqueue(to, mail_texts.invitation(self.base_url, to))
+        await self._enqueue(to, mail_texts.invitation(self.base_url, to, language))
 
     async def _enqueue(self, to: str, mail: mail_texts.MailText) -> None:
         await self.enqueue(to, mail.subject, mail.text, mail.html)

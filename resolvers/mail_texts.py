@@ -1,7 +1,8 @@
 """The words of our mails, as plain text and as HTML.
 
-They hold nothing that a person typed but the address they go to: whoever registers a stranger's
-address must not be able to put words into the mail that the stranger gets.
+Each is said in English here, and translated by the catalogue. They hold nothing that a person typed
+but the address they go to: whoever registers a stranger's address must not be able to put words
+into the mail that the stranger gets.
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
+
+from texts import ENGLISH, Language, translate
+
+COPY = "Or copy this address into your browser:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +23,11 @@ class MailText:
     html: str
 
 
-def verification(base_url: str, email: str, token: str) -> MailText:
+def verification(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
     """Asks the owner of an address to confirm it. The link opens a page with a button."""
     link = f"{base_url}/verify-email?token={quote(token, safe='')}"
     return _mail(
+        language,
         "Please confirm your email address",
         [
             f"Someone, hopefully you, registered at GroundQL with the address {email}.",
@@ -36,9 +42,10 @@ def verification(base_url: str, email: str, token: str) -> MailText:
     )
 
 
-def account_exists(base_url: str, email: str) -> MailText:
+def account_exists(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
     """Tells the owner of an account that someone tried to register with its address."""
     return _mail(
+        language,
         "You already have an account",
         [
             f"Someone, perhaps you, tried to register at GroundQL with the address {email}.",
@@ -50,9 +57,10 @@ def account_exists(base_url: str, email: str) -> MailText:
     )
 
 
-def shared(base_url: str, email: str) -> MailText:
+def shared(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
     """Tells the owner of an account that a session was shared with it."""
     return _mail(
+        language,
         "A conversation was shared with you",
         [
             "Someone who uses GroundQL has shared a conversation with you.",
@@ -64,9 +72,10 @@ def shared(base_url: str, email: str) -> MailText:
     )
 
 
-def invitation(base_url: str, email: str) -> MailText:
+def invitation(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
     """Tells an address without an account that a session waits for it."""
     return _mail(
+        language,
         "A conversation was shared with you",
         [
             "Someone who uses GroundQL has shared a conversation with you.",
@@ -79,19 +88,26 @@ def invitation(base_url: str, email: str) -> MailText:
     )
 
 
-def _mail(subject: str, before: list[str], link: str, label: str, after: list[str]) -> MailText:
-    text = "\n\n".join(["Hello,", *before, link, *after]) + "\n"
-    paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in ["Hello,", *before])
+def _mail(
+    language: Language, subject: str, before: list[str], link: str, label: str, after: list[str]
+) -> MailText:
+    def say(english: str) -> str:
+        return translate(english, language)
+
+    subject, label = say(subject), say(label)
+    before, after = [say("Hello,"), *map(say, before)], [say(line) for line in after]
+    text = "\n\n".join([*before, link, *after]) + "\n"
+    paragraphs = "".join(f"<p>{escape(line)}</p>\n" for line in before)
     footer = "".join(f'<p style="color:#555">{escape(line)}</p>\n' for line in after)
     href = escape(link, quote=True)
     html = (
-        '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
+        f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">'
         f"<title>{escape(subject)}</title></head>\n"
         '<body style="font:16px/1.5 sans-serif;color:#222;max-width:36em;margin:2em auto">\n'
         f"{paragraphs}"
         f'<p><a href="{href}" style="display:inline-block;padding:.6em 1.2em;background:#1f5f4a;'
         f'color:#fff;border-radius:4px;text-decoration:none">{escape(label)}</a></p>\n'
-        f'<p style="color:#555">Or copy this address into your browser:<br>{href}</p>\n'
+        f'<p style="color:#555">{escape(say(COPY))}<br>{href}</p>\n'
         f"{footer}</body>\n</html>\n"
     )
     return MailText(subject, text, html)

@@ -20,6 +20,7 @@ from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.audiences import check_newcomer, why_not_join
 from resolvers.replies.start import lock_session
 from resolvers.session_bus import ParticipantsChanged
+from texts import Language
 
 # Participants and open invitations of one session together.
 MAX_PEOPLE = 50
@@ -51,9 +52,9 @@ async def share_session(
         session = (await require_part(context, session.id, OWNERS)).session
         user = await _account(services, email)
         if user is None:
-            changed = await _invite(services, session, email, role)
+            changed = await _invite(services, session, email, role, context.language)
         else:
-            changed = await _add(services, session, user, role)
+            changed = await _add(services, session, user, role, context.language_of(user))
     services.mailer.wake()
     if changed:
         announce_participants(services, [session.id])
@@ -160,7 +161,9 @@ async def _account(services: Services, email: str) -> User | None:
     return user
 
 
-async def _add(services: Services, session: ChatSession, user: User, role: ParticipantRole) -> bool:
+async def _add(
+    services: Services, session: ChatSession, user: User, role: ParticipantRole, language: Language
+) -> bool:
     """Make the person a participant with this role; False if they were."""
     part = await Participant.get_or_none(session_id=session.id, user_id=user.id)
     if part is None:
@@ -169,7 +172,7 @@ async def _add(services: Services, session: ChatSession, user: User, role: Parti
         await Invitation.filter(session_id=session.id, email=user.email).delete()
         await _check_room(session)
         await _create_participant(services, session, user, role)
-        await services.mailer.send_shared(user.email)
+        await services.mailer.send_shared(user.email, language)
         return True
     if part.role is role:
         return False
@@ -180,7 +183,7 @@ async def _add(services: Services, session: ChatSession, user: User, role: Parti
 
 
 async def _invite(
-    services: Services, session: ChatSession, email: str, role: ParticipantRole
+    services: Services, session: ChatSession, email: str, role: ParticipantRole, language: Language
 ) -> bool:
     """Invite the address with this role; False if it was."""
     invitation = await Invitation.get_or_none(session_id=session.id, email=email)
@@ -190,7 +193,7 @@ async def _invite(
         await Invitation.create(
             session_id=session.id, email=email, role=role, created_at=services.clock.now()
         )
-        await services.mailer.send_invitation(email)
+        await services.mailer.send_invitation(email, language)
         return True
     if invitation.role is role:
         return False

@@ -7,11 +7,14 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
+from strawberry import UNSET
 
 from models import user as user_table
 from resolvers import account, roles
 from resolvers.errors import Unauthenticated
+from schema.absent import given
 from schema.context import Info
+from schema.enums import describe_enum
 from schema.errors import (
     EmailNotVerified,
     InvalidCredentials,
@@ -21,6 +24,13 @@ from schema.errors import (
     answers_problems,
 )
 from schema.node import Node, global_id, row_id
+from texts import Language
+
+describe_enum(
+    Language,
+    "A language of mails, problems and failures. Answers are in the language of the question.",
+    {"EN": "English.", "DE": "German.", "ES": "Spanish.", "FR": "French."},
+)
 
 
 @strawberry.enum(description="What a person may do.")
@@ -46,6 +56,10 @@ class User(Node):
         description="Whether the person has confirmed the address by the link in our mail."
     )
     created_at: datetime = strawberry.field(description="When the account was made, in UTC.")
+    language: Language | None = strawberry.field(
+        description="The language that they have chosen for mails and messages; null: as their "
+        "browser says in Accept-Language, else English."
+    )
 
     @classmethod
     def from_row(cls, row: user_table.User) -> User:
@@ -56,6 +70,7 @@ class User(Node):
             role=Role(row.role.value),
             email_verified=row.email_verified_at is not None,
             created_at=row.created_at,
+            language=Language(row.language) if row.language else None,
         )
 
 
@@ -261,3 +276,17 @@ class AccountMutation:
     ) -> Acknowledged:
         await account.logout(info.context.app, everywhere=bool(everywhere))
         return Acknowledged(ok=True)
+
+    @strawberry.mutation(
+        description="Choose the language of mails, problems and failures for the viewer. Needs a "
+        "login."
+    )
+    async def set_language(
+        self,
+        info: Info,
+        language: Annotated[
+            Language | None,
+            strawberry.argument(description="Null or absent: as the browser says."),
+        ] = UNSET,
+    ) -> User:
+        return User.from_row(await account.set_language(info.context.app, given(language)))

@@ -10,7 +10,7 @@ import strawberry
 from strawberry import UNSET
 
 from models.chat_message import ChatMessage as MessageRow
-from models.chat_message import MessageRole, MessageStatus
+from models.chat_message import MessageRole, MessageStatus, UngroundedReason
 from models.chat_session import AnswerMode
 from models.chat_session import ChatSession as SessionRow
 from models.message_rating import MessageRating as RatingRow
@@ -33,6 +33,7 @@ from schema.context import Info
 from schema.enums import describe_enum
 from schema.loaders import load_users
 from schema.node import Node, global_id
+from texts import translate
 from transport.breadth import Columns, Grouped, batch, mentions
 
 describe_enum(
@@ -67,6 +68,15 @@ describe_enum(
         "STOPPED": "Ended by stopReply; what was generated is there.",
         "INTERRUPTED": "Ended by a restart of the server; what was generated is there.",
         "FAILED": "Ended by an error; what was generated is there.",
+    },
+)
+describe_enum(
+    UngroundedReason,
+    "Why a reply is not grounded in the knowledge base.",
+    {
+        "NO_DOCUMENTS": "There is no document to search, or none that passes the filter.",
+        "NOTHING_FOUND": "Not a single passage was found.",
+        "NOT_RELEVANT_ENOUGH": "What was found does not answer the question.",
     },
 )
 describe_enum(Rating, "How a reply was rated.", {"UP": "It helped.", "DOWN": "It did not help."})
@@ -242,7 +252,10 @@ class ChatSession(Node):
 
 @strawberry.type(description="What a reply cost.")
 class Usage:
-    provider: str = strawberry.field(description="Who generated it: offline, openai or gemini.")
+    provider: str = strawberry.field(
+        description="Who generated it: offline, openai, gemini, or approved for an answer that an "
+        "editor has approved."
+    )
     model: str = strawberry.field(description="The model's name at the provider.")
     prompt_tokens: int = strawberry.field(
         description="Tokens of the prompt; estimated where the provider does not say."
@@ -301,9 +314,18 @@ class ChatMessage(Node):
     grounded: bool | None = strawberry.field(
         description="Of a reply: did the knowledge base support it? Null while pending."
     )
-    failure: str | None = strawberry.field(
-        description="Of a reply: why it FAILED or was INTERRUPTED, in words for the user."
+    ungrounded_reason: UngroundedReason | None = strawberry.field(
+        description="Of a reply that is not grounded: why. Null for all others, and for replies "
+        "from before it was kept."
     )
+
+    @strawberry.field(
+        description="Of a reply: why it FAILED or was INTERRUPTED, in words for the user, in the "
+        "viewer's language."
+    )
+    def failure(self, info: Info) -> str | None:
+        failure = self.row.failure
+        return None if failure is None else translate(failure, info.context.app.language)
 
     @strawberry.field(description="The viewer's rating of a reply.")
     async def rating(self, info: Info) -> Rating | None:
@@ -400,7 +422,7 @@ class ChatMessage(Node):
             created_at=row.created_at,
             active=row.active,
             grounded=row.grounded,
-            failure=row.failure,
+            ungrounded_reason=row.ungrounded_reason,
         )
 
 

@@ -33,6 +33,10 @@ class Citation:
         "Null for documents without pages."
     )
     score: float = strawberry.field(description="Relevance of the passage, 0 to 1.")
+    headings: list[str] = strawberry.field(
+        description="The headings that the quote stands under, outermost first; empty for none, "
+        "and for replies from before they were kept."
+    )
 
     @strawberry.field(
         description="The document as it is now; null once it was deleted, or if the viewer may not "
@@ -55,6 +59,7 @@ class Citation:
             end_offset=row.end_offset,
             page=row.page,
             score=row.score,
+            headings=row.headings,
         )
 
 

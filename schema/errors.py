@@ -12,6 +12,9 @@ from graphql import GraphQLError
 
 from models.errors import is_unavailable
 from resolvers import errors
+from texts import ENGLISH, Language, translate
+
+INVALID_EMAIL = "The email address is not valid."
 
 log = logging.getLogger("groundql.schema")
 
@@ -56,21 +59,25 @@ class RateLimited(Problem):
     retry_after_seconds: int = strawberry.field(description="Seconds to wait before trying again.")
 
 
-def problem_type(error: errors.Problem) -> Problem:
-    """The union member for a problem that a use case raised."""
+def problem_type(error: errors.Problem, language: Language) -> Problem:
+    """The union member for a problem that a use case raised, in the person's language."""
+    message = translate(error.message, language)
     match error:
         case errors.InvalidInput():
-            return InvalidInput(message=error.message, field=error.field)
+            if error.field == "email" and message == error.message:
+                # The library that checks addresses says more, in English.
+                message = translate(INVALID_EMAIL, language) if language != ENGLISH else message
+            return InvalidInput(message=message, field=error.field)
         case errors.InvalidCredentials():
-            return InvalidCredentials(message=error.message)
+            return InvalidCredentials(message=message)
         case errors.EmailNotVerified():
-            return EmailNotVerified(message=error.message)
+            return EmailNotVerified(message=message)
         case errors.InvalidToken():
-            return InvalidToken(message=error.message)
+            return InvalidToken(message=message)
         case errors.NotFound():
-            return NotFound(message=error.message)
+            return NotFound(message=message)
         case errors.RateLimited():
-            return RateLimited(message=error.message, retry_after_seconds=error.retry_after_seconds)
+            return RateLimited(message=message, retry_after_seconds=error.retry_after_seconds)
     raise TypeError(f"{type(error).__name__} has no GraphQL type")
 
 
@@ -87,9 +94,18 @@ def answers_problems(
         try:
             return await resolver(*args, **kwargs)
         except errors.Problem as error:
-            return problem_type(error)
+            return problem_type(error, _language(args, kwargs))
 
     return answering
+
+
+def _language(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Language:
+    """The caller's language; each resolver gets the operation's `info`."""
+    for value in (kwargs.get("info"), *args):
+        if isinstance(value, strawberry.Info):
+            language: Language = value.context.app.language
+            return language
+    return ENGLISH
 
 
 def _code(error: GraphQLError) -> str | None:

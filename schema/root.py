@@ -12,8 +12,10 @@ from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
 from resolvers import chat, collections, groups, public_links
+from resolvers.answers import approving, unanswered
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
+from schema.answers import AnswersMutation, AnswersQuery, ApprovedAnswer, UnansweredGroup
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
@@ -77,6 +79,12 @@ class NodeQuery:
             case ("PublicLink", key):
                 link = await public_links.get_public_link(context, key)
                 return None if link is None else PublicLink.from_row(link)
+            case ("ApprovedAnswer", key):
+                approved = await approving.get_approved(context, key)
+                return None if approved is None else ApprovedAnswer.from_row(approved)
+            case ("UnansweredGroup", key):
+                asked = await unanswered.get_group(context, key)
+                return None if asked is None else UnansweredGroup.from_data(asked)
         return None
 
 
@@ -94,6 +102,7 @@ Query = merge_types(
         GroupQuery,
         ExplainQuery,
         PublicLinkQuery,
+        AnswersQuery,
     ),
 )
 Mutation = merge_types(
@@ -111,6 +120,7 @@ Mutation = merge_types(
         GroupMutation,
         SessionEventsMutation,
         DocumentMutation,
+        AnswersMutation,
     ),
 )
 Subscription = merge_types(
@@ -153,6 +163,8 @@ def build_schema() -> strawberry.Schema:
             Document,
             Collection,
             UserGroup,
+            ApprovedAnswer,
+            UnansweredGroup,
         ],
         extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
         execution_context_class=BreadthFirstExecution,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("web", "schema", "resolvers", "models", "rag", "jobs", "transport")
+PACKAGES = ("web", "schema", "resolvers", "models", "rag", "jobs", "transport", "texts")
 MODULES = ("server", "settings", "wiring", "commands", "console")
 # Imported by nothing before the port is open: each takes from tenths of a second to seconds.
 HEAVY = (

@@ -43,6 +43,8 @@ def test_everything_has_a_default() -> None:
         ("OPENAI_BASE_URL", "ftp://host"),
         ("ALLOWED_ORIGINS", "shop.example"),
         ("ALLOWED_ORIGINS", "https://shop.example/path"),
+        ("LINK_ALLOW_LIST", "https://shop.example"),
+        ("LINK_ALLOW_LIST", "shop.example, *"),
         ("RETENTION_DAYS", "-1"),
         ("LOG_FORMAT", "xml"),
         ("REQUIRE_VERIFIED_EMAIL", "perhaps"),

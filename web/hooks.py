@@ -52,6 +52,7 @@ class ApplicationHooks:
                 address=connection.client_address or "",
                 user_agent=connection.headers.get("user-agent", "")[:300],
                 request_id=connection.request_id,
+                accept_language=connection.headers.get("accept-language", "")[:500],
             ),
             loaders=Loaders(self._services, None if viewer is None else viewer.id),
         )

@@ -37,4 +37,7 @@ class Embedder(Protocol):
         """The number of tokens of `text`, special tokens included, not truncated."""
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        """Shape (len(texts), dimension), float32, each row of length 1."""
+        """Passages: shape (len(texts), dimension), float32, each row of length 1."""
+
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        """Questions, likewise: some models want them marked, such as "query: …"."""

@@ -52,6 +52,9 @@ class FakeEmbedder:
                 row[0] = 1.0
         return vectors
 
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        return self.embed(texts)
+
 
 @lru_cache(maxsize=10_000)
 def _word_vector(stem: str, dimension: int) -> FloatMatrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,23 +27,47 @@ _FALLBACK_MAX_TOKENS: Final = 512
 _BATCH_SIZE: Final = 16
 
 
+@dataclass(frozen=True, slots=True)
+class Prefixes:
+    """What goes before each text; E5's are "query: " and "passage: "."""
+
+    query: str = ""
+    passage: str = ""
+
+
 class SentenceTransformersEmbedder:
     """An `Embedder` over a loaded sentence-transformers model; made by `load`.
 
     `count_tokens` may be called from any thread, `embed` from one thread at a time.
     """
 
-    def __init__(self, model: SentenceTransformer, *, name: str, weights_sha256: str) -> None:
+    def __init__(
+        self,
+        model: SentenceTransformer,
+        *,
+        name: str,
+        weights_sha256: str,
+        prefixes: Prefixes | None = None,
+    ) -> None:
+        """Without `prefixes`, those of the model's own configuration count, mostly none."""
         dimension = model.get_embedding_dimension()
         if not dimension:
             raise EmbeddingError(f"the model {name} does not tell the dimension of its vectors")
         self._model = model
-        self._max_tokens = int(model.max_seq_length or _FALLBACK_MAX_TOKENS)
-        self._identity = ModelIdentity(name, int(dimension), weights_sha256)
         self._counter = _untruncated_tokenizer(model)
+        self._prefixes = _own_prefixes(model) if prefixes is None else prefixes
+        marks = f"{self._prefixes.query}\0{self._prefixes.passage}"
+        if self._prefixes != Prefixes():
+            # Vectors of other prefixes are vectors of another model.
+            weights_sha256 = hashlib.sha256(f"{weights_sha256}\0{marks}".encode()).hexdigest()
+        self._identity = ModelIdentity(name, int(dimension), weights_sha256)
+        marked = self.count_tokens(self._prefixes.passage) - self.count_tokens("")
+        self._max_tokens = int(model.max_seq_length or _FALLBACK_MAX_TOKENS) - marked
 
     @classmethod
-    def load(cls, name: str = DEFAULT_MODEL) -> SentenceTransformersEmbedder:
+    def load(
+        cls, name: str = DEFAULT_MODEL, *, prefixes: Prefixes | None = None
+    ) -> SentenceTransformersEmbedder:
         """Load the packaged default model, a folder, or a model of the Hugging Face hub by name.
 
         The default model needs no network: its weights come with a package, and their SHA-256 is
@@ -65,9 +90,9 @@ class SentenceTransformersEmbedder:
         if folder.is_dir():
             sha256 = weights_sha256(folder)
             model = _load(str(folder), local=True)
-            return cls(model, name=folder.resolve().name, weights_sha256=sha256)
+            return cls(model, name=folder.resolve().name, weights_sha256=sha256, prefixes=prefixes)
         model = _load(name, local=False)
-        return cls(model, name=name, weights_sha256=_parameters_sha256(model))
+        return cls(model, name=name, weights_sha256=_parameters_sha256(model), prefixes=prefixes)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -83,16 +108,30 @@ class SentenceTransformersEmbedder:
         return len(self._counter.encode(text).ids)
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        return self._encode(texts, self._prefixes.passage)
+
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        return self._encode(texts, self._prefixes.query)
+
+    def _encode(self, texts: Sequence[str], prefix: str) -> FloatMatrix:
         if not texts:
             return np.zeros((0, self._identity.dimension), dtype=np.float32)
         vectors = self._model.encode(
             list(texts),
+            prompt=prefix,
             batch_size=_BATCH_SIZE,
             show_progress_bar=False,
             convert_to_numpy=True,
             normalize_embeddings=True,
         )
         return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _own_prefixes(model: SentenceTransformer) -> Prefixes:
+    """The prompts that the model's config_sentence_transformers.json names."""
+    prompts = model.prompts
+    query, passage = prompts.get("query"), prompts.get("document") or prompts.get("passage")
+    return Prefixes(query or "", passage or "")
 
 
 def weights_sha256(folder: Path) -> str:

@@ -26,6 +26,7 @@ BUSY_BATCH: Final = 0.03
 _QUIET: Final = 2.0
 
 Progress = Callable[[int, int], None]
+Embed = Callable[[Sequence[str]], FloatMatrix]
 
 
 @dataclass(slots=True)
@@ -186,7 +187,7 @@ class EmbeddingService:
         while True:
             queries, passages = self._next_jobs()
             if queries:
-                self._run(queries, embedder.embed)
+                self._run(queries, embedder.embed_queries)
             elif passages:
                 self._run(passages, self._embed_in_parts)
             else:
@@ -217,7 +218,7 @@ class EmbeddingService:
                 if queries:
                     self._last_query = monotonic()
             if queries:
-                self._run(queries, self._embedder.embed)
+                self._run(queries, self._embedder.embed_queries)
             part = texts[place : place + self._part_size(texts[place:])]
             characters = sum(map(len, part)) + 1
             begun = monotonic()
@@ -251,7 +252,7 @@ class EmbeddingService:
                 count += len(job.texts)
         return jobs
 
-    def _run(self, jobs: list[_Job], embed: Callable[[Sequence[str]], FloatMatrix]) -> None:
+    def _run(self, jobs: list[_Job], embed: Embed) -> None:
         texts = [text for job in jobs for text in job.texts]
         try:
             vectors = embed(texts)

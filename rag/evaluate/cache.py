@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -70,14 +70,23 @@ class CachedEmbedder:
         return self.model.count_tokens(text)
 
     def embed(self, texts: Sequence[str]) -> FloatMatrix:
+        return self._embed(texts, self.model.embed, mark=b"")
+
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        # Some models give a question another vector than the same text as a passage.
+        return self._embed(texts, self.model.embed_queries, mark=b"query\0")
+
+    def _embed(
+        self, texts: Sequence[str], embed: Callable[[Sequence[str]], FloatMatrix], *, mark: bytes
+    ) -> FloatMatrix:
         result = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
-        keys = [hashlib.sha256(text.encode("utf-8")).digest() for text in texts]
+        keys = [hashlib.sha256(mark + text.encode("utf-8")).digest() for text in texts]
         known = self._read(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
             fresh: dict[bytes, FloatMatrix] = {}
             for group in _of_similar_length(missing):
-                vectors = self.model.embed([missing[key] for key in group])
+                vectors = embed([missing[key] for key in group])
                 fresh.update(zip(group, vectors, strict=True))
             self._write(fresh)
             known |= fresh

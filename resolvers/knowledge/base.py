@@ -25,6 +25,7 @@ from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
+from rag.language import with_language
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
 from rag.plain import with_table_head
@@ -287,6 +288,7 @@ class KnowledgeBase:
             EmbeddingError: the text could not be embedded; nothing has changed.
             Superseded: the document was deleted meanwhile; nothing has changed.
         """
+        source = await asyncio.to_thread(with_language, source)
         prepared = await prepare(source, embedding=self.embedding)
         values: dict[str, Any] = {
             "title": source.title,

@@ -276,6 +276,7 @@ def finish_reply(
                 "status": ending.status,
                 "failure": ending.failure,
                 "grounded": ending.grounded,
+                "ungrounded_reason": ending.ungrounded_reason,
                 "provider": ending.provider,
                 "model": ending.model,
                 "prompt_tokens": ending.prompt_tokens,
@@ -310,6 +311,7 @@ def finish_reply(
                         cited.end,
                         cited.page,
                         cited.score,
+                        list(cited.headings),
                     ]
                     for cited in ending.citations
                 ],
@@ -351,6 +353,7 @@ _CITATION = (
     "end_offset",
     "page",
     "score",
+    "headings",
 )
 
 

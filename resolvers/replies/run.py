@@ -9,18 +9,20 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
-from models.chat_message import MessageStatus
+from models.chat_message import MessageStatus, UngroundedReason
 from rag.errors import GenerationError
 from rag.generation.base import TextPiece, UsageReport
 from rag.pipeline import Pipeline
 from rag.types import Hit, Retrieval, Turn
+from resolvers.answers.approved import MODEL, PROVIDER, GivenAnswer
 from resolvers.knowledge.base import NotReady
 from resolvers.replies.events import StoredHit
 from resolvers.replies.running import Ending, RunningReply
 
 log = logging.getLogger("groundql.replies")
 
-RetrievalTask: TypeAlias = asyncio.Task[tuple[Pipeline, Retrieval]]
+Found: TypeAlias = Retrieval | GivenAnswer
+RetrievalTask: TypeAlias = asyncio.Task[tuple[Pipeline, Found]]
 
 NO_KNOWLEDGE = (
     "Questions cannot be answered at the moment. Please tell the administrator of this service."
@@ -41,14 +43,15 @@ async def run_reply(
     retrieval: RetrievalTask,
     history: Sequence[Turn],
     touch: Callable[[RunningReply], None],
-) -> None:
-    """Generate a reply and end it, whatever happens: the last thing queued is its ending.
+) -> Found | None:
+    """Generate a reply and end it, whatever happens: the last thing queued is its ending. Returns
+    what was found for it, None if it did not come to that.
 
     `running.cancel()` is how a reply is stopped (`running.stop_requested`) or, when the server
     goes down, interrupted; what was generated until then stays.
     """
     pipeline: Pipeline | None = None
-    found: Retrieval | None = None
+    found: Found | None = None
     usage: UsageReport | None = None
     prompt_tokens: int | None = None
     pieces: list[str] = []
@@ -58,6 +61,8 @@ async def run_reply(
         if running.cancelled:
             raise asyncio.CancelledError
         pipeline, found = await retrieval
+        if isinstance(found, GivenAnswer):
+            return _give(running, found, touch)
         # What is too far from the question is no source: nothing is cited from it.
         sources = found.hits if found.grounded else ()
         running.pending.sources = tuple(_stored(hit) for hit in sources)
@@ -94,10 +99,13 @@ async def run_reply(
     finally:
         running.generating = False
     text = "".join(pieces)
+    assert not isinstance(found, GivenAnswer)
+    reason = found.ungrounded if found else None
     running.pending.ending = Ending(
         status=status,
         failure=failure,
         grounded=found.grounded if found else None,
+        ungrounded_reason=UngroundedReason(reason) if reason else None,
         citations=tuple(pipeline.cite(text, found)) if pipeline and found else (),
         documents=_documents(found) if found else (),
         provider=pipeline.generator.provider if pipeline else None,
@@ -108,6 +116,29 @@ async def run_reply(
         total_ms=_milliseconds(running, time.perf_counter()),
     )
     touch(running)
+    return found
+
+
+def _give(
+    running: RunningReply, given: GivenAnswer, touch: Callable[[RunningReply], None]
+) -> GivenAnswer:
+    """An approved answer is there as a whole: one commit holds all of it."""
+    running.pending.sources = given.hits
+    running.add_text(given.text)
+    elapsed = _milliseconds(running, time.perf_counter())
+    running.pending.ending = Ending(
+        status=MessageStatus.COMPLETE,
+        grounded=True,
+        citations=given.citations,
+        provider=PROVIDER,
+        model=MODEL,
+        prompt_tokens=0,
+        completion_tokens=0,
+        first_token_ms=elapsed,
+        total_ms=elapsed,
+    )
+    touch(running)
+    return given
 
 
 def _stored(hit: Hit) -> StoredHit:

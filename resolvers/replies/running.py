@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from models.chat_message import MessageStatus
+from models.chat_message import MessageStatus, UngroundedReason
 from rag.types import CitedPassage
 from resolvers.replies.events import Delta, Event, StoredHit
 
@@ -26,6 +26,7 @@ class Ending:
     status: MessageStatus
     failure: str | None = None
     grounded: bool | None = None
+    ungrounded_reason: UngroundedReason | None = None
     citations: tuple[CitedPassage, ...] = ()
     documents: tuple[str, ...] = ()
     provider: str | None = None

@@ -14,14 +14,16 @@ from models.errors import is_unavailable
 from models.store import Store
 from models.user import User
 from rag.pipeline import Pipeline
+from rag.query import looks_dependent
 from rag.types import Retrieval
+from resolvers.answers.approved import ApprovedAnswers
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput, RateLimited
 from resolvers.knowledge import audiences
 from resolvers.replies.addressing import without_address
 from resolvers.replies.events import Delta, Event, Sources, Started
 from resolvers.replies.log import LogWriter, finish_reply
-from resolvers.replies.run import INTERRUPTED, RetrievalTask, run_reply
+from resolvers.replies.run import INTERRUPTED, Found, RetrievalTask, run_reply
 from resolvers.replies.running import Ending, RunningReply
 from resolvers.replies.start import (
     STILL_RUNNING,
@@ -58,14 +60,17 @@ class ReplyService:
         sessions: SessionBus,
         *,
         queue: bool = False,
+        approved: ApprovedAnswers | None = None,
     ) -> None:
         """`pipeline()` returns as soon as questions can be answered. With `queue`, what comes while
-        the reply before it is written waits for its end; else it is refused."""
+        the reply before it is written waits for its end; else it is refused. `approved` answers are
+        given to questions that have one."""
         self._store = store
         self._clock = clock
         self._pipeline = pipeline
         self._sessions = sessions
         self._queue = queue
+        self._approved = approved
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
@@ -73,6 +78,8 @@ class ReplyService:
         self._accepting: set[asyncio.Task[Accepted]] = set()
         # Called with session and reply when the first reply of a session has ended.
         self.first_reply_ended: Callable[[UUID, UUID], None] = lambda session_id, reply_id: None
+        # Called with a question's id and what was found for it, when that was nothing of use.
+        self.nothing_found: Callable[[UUID, Retrieval, Pipeline], None] = lambda *_: None
         self._in_doubt = False
         self._clearing: asyncio.Task[None] | None = None
 
@@ -187,7 +194,7 @@ class ReplyService:
 
     async def _retrieve(
         self, user: User, place: Place, storing: asyncio.Task[Accepted]
-    ) -> tuple[Pipeline, Retrieval]:
+    ) -> tuple[Pipeline, Found]:
         pipeline = await self._pipeline()
         question = without_address(place.content)
         started = pipeline.start_query(question, history=place.history)
@@ -198,6 +205,12 @@ class ReplyService:
             if storing.cancelled() or storing.exception() is not None:
                 raise asyncio.CancelledError
             session_id = storing.result().session.id
+            if self._may_be_approved(place, question) and self._approved is not None:
+                given = await self._approved.find(
+                    question, (await started.vectors)[0], asker_id=user.id, session_id=session_id
+                )
+                if given is not None:
+                    return pipeline, given
             visible = await audiences.visible_in_session(self._store, user.id, session_id)
         except BaseException:
             started.cancel()
@@ -209,24 +222,42 @@ class ReplyService:
             started=started,
         )
 
+    def _may_be_approved(self, place: Place, question: str) -> bool:
+        """Not a question that leans on the one before, one about some documents only, nor one that
+        wants another answer than it had."""
+        if self._approved is None or self._approved.is_empty:
+            return False
+        return not (
+            place.message is not None
+            or not place.filter.is_empty()
+            or (place.history and looks_dependent(question))
+        )
+
     def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:
         running = RunningReply(accepted.reply.id, accepted.session.id, started=Started(1))
         self._running[running.reply_id] = running
         running.task = asyncio.create_task(
-            self._generate(running, place, retrieval), name=f"reply-{running.reply_id}"
+            self._generate(running, place, retrieval, accepted.message.id),
+            name=f"reply-{running.reply_id}",
         )
 
     async def _generate(
-        self, running: RunningReply, place: Place, retrieval: RetrievalTask
+        self,
+        running: RunningReply,
+        place: Place,
+        retrieval: RetrievalTask,
+        message_id: UUID,
     ) -> None:
         try:
-            await run_reply(
+            found = await run_reply(
                 running,
                 retrieval=retrieval,
                 history=place.history,
                 touch=self._writer.touch,
             )
             await running.wait_closed()
+            if isinstance(found, Retrieval) and not found.grounded and found.searched:
+                self.nothing_found(message_id, found, await self._pipeline())
         finally:
             retrieval.cancel()
             self._running.pop(running.reply_id, None)

@@ -13,6 +13,8 @@ from tortoise.exceptions import IntegrityError
 from models.base import new_id
 from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
+from models.citation import Citation
+from models.statements import insert_values
 from models.store import Store, StoreError, tortoise_config
 from models.user import User
 
@@ -37,6 +39,23 @@ async def test_migrations_are_made_and_applied_once(store: Store) -> None:
     """A second start applies nothing, and the models hold nothing that no migration makes."""
     assert await store.migrate() == []
     assert await store.unmade_migrations() == []
+
+
+async def test_rows_from_before_a_column_get_its_default(store: Store) -> None:
+    """A citation that was stored without headings has none, and a person has chosen no language."""
+    user = await make_user()
+    session = await ChatSession.create(owner=user, title="x", updated_at=NOW)
+    message = await ChatMessage.create(
+        session=session,
+        role=MessageRole.ASSISTANT,
+        status=MessageStatus.COMPLETE,
+        content="x [1]",
+    )
+    columns = ("message_id", "number", "title", "quote", "start_offset", "end_offset", "score")
+    await store.write([insert_values(Citation, columns, [[message.id, 1, "T", "q", 0, 1, 0.5]])])
+    assert (await Citation.get(message_id=message.id)).headings == []
+    assert (await User.get(id=user.id)).language is None
+    assert (await ChatMessage.get(id=message.id)).ungrounded_reason is None
 
 
 async def test_ids_sort_by_time(store: Store) -> None:

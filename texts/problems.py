@@ -1,0 +1,280 @@
+"""What a person must change: the messages of problems, in German, Spanish and French."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
+    # Texts and fields
+    "{field} is too short: at least {minimum} characters.": (
+        "{field} ist zu kurz: mindestens {minimum} Zeichen.",
+        "{field} es demasiado corto: al menos {minimum} caracteres.",
+        "{field} est trop court : au moins {minimum} caractères.",
+    ),
+    "{field} is too long: {length} characters, at most {maximum} are allowed.": (
+        "{field} ist zu lang: {length} Zeichen, erlaubt sind höchstens {maximum}.",
+        "{field} es demasiado largo: {length} caracteres; se permiten como máximo {maximum}.",
+        "{field} est trop long : {length} caractères, {maximum} au maximum sont permis.",
+    ),
+    "{field} contains a NUL character; remove it.": (
+        "{field} enthält ein NUL-Zeichen; bitte entfernen.",
+        "{field} contiene un carácter NUL; elimínelo.",
+        "{field} contient un caractère NUL ; supprimez-le.",
+    ),
+    "{field} contains half of a surrogate pair, which is not a character; remove it.": (
+        "{field} enthält ein halbes Surrogatpaar, das kein Zeichen ist; bitte entfernen.",
+        "{field} contiene medio par suplente, que no es un carácter; elimínelo.",
+        "{field} contient une moitié de paire de substitution, qui n'est pas un caractère ; "
+        "supprimez-la.",
+    ),
+    "A filter takes at most {maximum} values each.": (
+        "Ein Filter nimmt je höchstens {maximum} Werte.",
+        "Un filtro admite como máximo {maximum} valores por campo.",
+        "Un filtre accepte au maximum {maximum} valeurs par champ.",
+    ),
+    "At most {maximum} tags are allowed.": (
+        "Höchstens {maximum} Schlagwörter sind erlaubt.",
+        "Se permiten como máximo {maximum} etiquetas.",
+        "{maximum} étiquettes au maximum sont permises.",
+    ),
+    # Accounts
+    "A name has 1 to {maximum} characters.": (
+        "Ein Name hat 1 bis {maximum} Zeichen.",
+        "Un nombre tiene de 1 a {maximum} caracteres.",
+        "Un nom a de 1 à {maximum} caractères.",
+    ),
+    "The name contains a control character; remove it.": (
+        "Der Name enthält ein Steuerzeichen; bitte entfernen.",
+        "El nombre contiene un carácter de control; elimínelo.",
+        "Le nom contient un caractère de contrôle ; supprimez-le.",
+    ),
+    "The name contains nothing that can be seen.": (
+        "Der Name enthält nichts Sichtbares.",
+        "El nombre no contiene nada visible.",
+        "Le nom ne contient rien de visible.",
+    ),
+    "Please enter an email address.": (
+        "Bitte geben Sie eine E-Mail-Adresse ein.",
+        "Introduzca una dirección de correo electrónico.",
+        "Veuillez saisir une adresse e-mail.",
+    ),
+    "An email address has at most {maximum} characters.": (
+        "Eine E-Mail-Adresse hat höchstens {maximum} Zeichen.",
+        "Una dirección de correo electrónico tiene como máximo {maximum} caracteres.",
+        "Une adresse e-mail a au maximum {maximum} caractères.",
+    ),
+    "The part after the @-sign is not valid. It should have a period.": (
+        "Der Teil nach dem @-Zeichen ist ungültig. Er sollte einen Punkt enthalten.",
+        "La parte que sigue al signo @ no es válida. Debería tener un punto.",
+        "La partie après le signe @ n'est pas valide. Elle devrait contenir un point.",
+    ),
+    "The email address is not valid.": (
+        "Die E-Mail-Adresse ist ungültig.",
+        "La dirección de correo electrónico no es válida.",
+        "L'adresse e-mail n'est pas valide.",
+    ),
+    "The password must have at least {minimum} characters.": (
+        "Das Passwort muss mindestens {minimum} Zeichen haben.",
+        "La contraseña debe tener al menos {minimum} caracteres.",
+        "Le mot de passe doit avoir au moins {minimum} caractères.",
+    ),
+    "The password must have at most {maximum} characters.": (
+        "Das Passwort darf höchstens {maximum} Zeichen haben.",
+        "La contraseña debe tener como máximo {maximum} caracteres.",
+        "Le mot de passe doit avoir au maximum {maximum} caractères.",
+    ),
+    "This password is among the most common ones; please choose another.": (
+        "Dieses Passwort gehört zu den häufigsten; bitte wählen Sie ein anderes.",
+        "Esta contraseña es una de las más comunes; elija otra.",
+        "Ce mot de passe est parmi les plus courants ; choisissez-en un autre.",
+    ),
+    "The password must not be your email address.": (
+        "Das Passwort darf nicht Ihre E-Mail-Adresse sein.",
+        "La contraseña no puede ser su dirección de correo electrónico.",
+        "Le mot de passe ne doit pas être votre adresse e-mail.",
+    ),
+    "The password contains a character that cannot be stored.": (
+        "Das Passwort enthält ein Zeichen, das nicht gespeichert werden kann.",
+        "La contraseña contiene un carácter que no se puede guardar.",
+        "Le mot de passe contient un caractère qui ne peut pas être enregistré.",
+    ),
+    "The address or the password is wrong.": (
+        "Die Adresse oder das Passwort ist falsch.",
+        "La dirección o la contraseña no es correcta.",
+        "L'adresse ou le mot de passe est incorrect.",
+    ),
+    "Please verify your address first: open the link in the mail we sent.": (
+        "Bitte bestätigen Sie zuerst Ihre Adresse: Öffnen Sie den Link in unserer E-Mail.",
+        "Primero verifique su dirección: abra el enlace del correo que le enviamos.",
+        "Veuillez d'abord confirmer votre adresse : ouvrez le lien de l'e-mail que nous avons "
+        "envoyé.",
+    ),
+    "The token is invalid, used or expired.": (
+        "Das Token ist ungültig, verbraucht oder abgelaufen.",
+        "El token no es válido, ya se usó o ha caducado.",
+        "Le jeton n'est pas valide, a été utilisé ou a expiré.",
+    ),
+    "The link is invalid or has expired; ask for a new one.": (
+        "Der Link ist ungültig oder abgelaufen; fordern Sie einen neuen an.",
+        "El enlace no es válido o ha caducado; pida uno nuevo.",
+        "Le lien n'est pas valide ou a expiré ; demandez-en un nouveau.",
+    ),
+    "The refresh token is invalid, used or expired; log in again.": (
+        "Das Refresh-Token ist ungültig, verbraucht oder abgelaufen; melden Sie sich neu an.",
+        "El token de renovación no es válido, ya se usó o ha caducado; inicie sesión de nuevo.",
+        "Le jeton de renouvellement n'est pas valide, a été utilisé ou a expiré ; reconnectez-vous.",
+    ),
+    "The access token is malformed or was not made by this server.": (
+        "Das Zugriffstoken ist fehlerhaft oder nicht von diesem Server.",
+        "El token de acceso está mal formado o no es de este servidor.",
+        "Le jeton d'accès est mal formé ou ne vient pas de ce serveur.",
+    ),
+    "The access token has expired; refresh it.": (
+        "Das Zugriffstoken ist abgelaufen; erneuern Sie es.",
+        "El token de acceso ha caducado; renuévelo.",
+        "Le jeton d'accès a expiré ; renouvelez-le.",
+    ),
+    # Conversations
+    "The message is empty.": (
+        "Die Nachricht ist leer.",
+        "El mensaje está vacío.",
+        "Le message est vide.",
+    ),
+    "The reply before this is still being written. Wait for its end, or stop it with stopReply.": (
+        "Die Antwort davor wird noch geschrieben. Warten Sie auf ihr Ende, oder beenden Sie sie mit "
+        "stopReply.",
+        "La respuesta anterior aún se está escribiendo. Espere a que termine o deténgala con "
+        "stopReply.",
+        "La réponse précédente est encore en cours. Attendez sa fin, ou arrêtez-la avec stopReply.",
+    ),
+    "A parent needs a sessionId: it belongs to a session.": (
+        "Zu einem parentId gehört ein sessionId: Er ist Teil einer Sitzung.",
+        "Un parentId necesita un sessionId: pertenece a una sesión.",
+        "Un parentId demande un sessionId : il appartient à une session.",
+    ),
+    "The parent must be a reply in the same session.": (
+        "parentId muss eine Antwort in derselben Sitzung sein.",
+        "parentId debe ser una respuesta de la misma sesión.",
+        "parentId doit être une réponse de la même session.",
+    ),
+    "This key was used for another message. Take a new key for a new message.": (
+        "Dieser Schlüssel gehört zu einer anderen Nachricht. Nehmen Sie für eine neue Nachricht "
+        "einen neuen Schlüssel.",
+        "Esta clave se usó para otro mensaje. Use una clave nueva para un mensaje nuevo.",
+        "Cette clé a servi pour un autre message. Prenez une nouvelle clé pour un nouveau message.",
+    ),
+    "The server is about to restart; send it again.": (
+        "Der Server startet gerade neu; senden Sie es noch einmal.",
+        "El servidor está a punto de reiniciarse; envíelo de nuevo.",
+        "Le serveur va redémarrer ; envoyez-le à nouveau.",
+    ),
+    "This stream was read too slowly, and events were lost; open it again and read the session "
+    "anew.": (
+        "Dieser Strom wurde zu langsam gelesen, und Ereignisse gingen verloren; öffnen Sie ihn neu, "
+        "und lesen Sie die Sitzung noch einmal.",
+        "Este flujo se leyó demasiado despacio y se perdieron eventos; ábralo de nuevo y vuelva a "
+        "leer la sesión.",
+        "Ce flux a été lu trop lentement et des événements ont été perdus ; ouvrez-le à nouveau et "
+        "relisez la session.",
+    ),
+    "The message must be a reply in this session.": (
+        "Die Nachricht muss eine Antwort in dieser Sitzung sein.",
+        "El mensaje debe ser una respuesta de esta sesión.",
+        "Le message doit être une réponse de cette session.",
+    ),
+    "A conversation has at most {maximum} public links; revoke one first.": (
+        "Eine Unterhaltung hat höchstens {maximum} öffentliche Links; widerrufen Sie erst einen.",
+        "Una conversación tiene como máximo {maximum} enlaces públicos; revoque uno antes.",
+        "Une conversation a au maximum {maximum} liens publics ; révoquez-en un d'abord.",
+    ),
+    "You are in this conversation already.": (
+        "Sie nehmen an dieser Unterhaltung schon teil.",
+        "Ya participa en esta conversación.",
+        "Vous participez déjà à cette conversation.",
+    ),
+    "A conversation has at most {maximum} people, with those who are invited.": (
+        "Eine Unterhaltung hat höchstens {maximum} Personen, die eingeladenen mitgezählt.",
+        "Una conversación tiene como máximo {maximum} personas, contando las invitadas.",
+        "Une conversation a au maximum {maximum} personnes, avec celles qui sont invitées.",
+    ),
+    "This is the last owner. Make someone else an owner first, or delete the conversation.": (
+        "Das ist die letzte Person, der die Unterhaltung gehört. Machen Sie erst jemand anderen zum "
+        "Eigentümer, oder löschen Sie die Unterhaltung.",
+        "Es la última persona propietaria. Haga antes propietaria a otra, o elimine la "
+        "conversación.",
+        "C'est le dernier propriétaire. Désignez d'abord quelqu'un d'autre, ou supprimez la "
+        "conversation.",
+    ),
+    # Documents and answers
+    "This question has an approved answer; change that one.": (
+        "Diese Frage hat eine freigegebene Antwort; ändern Sie diese.",
+        "Esta pregunta tiene una respuesta aprobada; cambie esa.",
+        "Cette question a une réponse approuvée ; modifiez celle-ci.",
+    ),
+    "The document does not say this; quote it word for word.": (
+        "Das steht nicht im Dokument; zitieren Sie es wörtlich.",
+        "El documento no dice esto; cítelo literalmente.",
+        "Le document ne dit pas cela ; citez-le mot pour mot.",
+    ),
+    "This document has no text that could be quoted.": (
+        "Dieses Dokument hat keinen Text, der zitiert werden könnte.",
+        "Este documento no tiene texto que se pueda citar.",
+        "Ce document n'a pas de texte qui puisse être cité.",
+    ),
+    "A quote needs the document that it stands in.": (
+        "Zu einem Zitat gehört das Dokument, in dem es steht.",
+        "Una cita necesita el documento en el que está.",
+        "Une citation demande le document où elle se trouve.",
+    ),
+    # What does not exist
+    "There is no such object.": (
+        "Dieses Objekt gibt es nicht.",
+        "Ese objeto no existe.",
+        "Cet objet n'existe pas.",
+    ),
+    "There is no such session.": (
+        "Diese Sitzung gibt es nicht.",
+        "Esa sesión no existe.",
+        "Cette session n'existe pas.",
+    ),
+    "There is no such message.": (
+        "Diese Nachricht gibt es nicht.",
+        "Ese mensaje no existe.",
+        "Ce message n'existe pas.",
+    ),
+    "There is no such reply.": (
+        "Diese Antwort gibt es nicht.",
+        "Esa respuesta no existe.",
+        "Cette réponse n'existe pas.",
+    ),
+    "There is no such link.": (
+        "Diesen Link gibt es nicht.",
+        "Ese enlace no existe.",
+        "Ce lien n'existe pas.",
+    ),
+    "There is no such invitation.": (
+        "Diese Einladung gibt es nicht.",
+        "Esa invitación no existe.",
+        "Cette invitation n'existe pas.",
+    ),
+    "There is no such participant.": (
+        "Diese Person nimmt nicht teil.",
+        "Esa persona no participa.",
+        "Cette personne ne participe pas.",
+    ),
+    "There is no such document.": (
+        "Dieses Dokument gibt es nicht.",
+        "Ese documento no existe.",
+        "Ce document n'existe pas.",
+    ),
+    "There is no such approved answer.": (
+        "Diese freigegebene Antwort gibt es nicht.",
+        "Esa respuesta aprobada no existe.",
+        "Cette réponse approuvée n'existe pas.",
+    ),
+    "There is no such group of questions.": (
+        "Diese Gruppe von Fragen gibt es nicht.",
+        "Ese grupo de preguntas no existe.",
+        "Ce groupe de questions n'existe pas.",
+    ),
+}
