@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 from texts.failures import FAILURES
+from texts.knowledge import KNOWLEDGE
 from texts.mails import MAILS
 from texts.problems import PROBLEMS
 
@@ -25,7 +26,7 @@ ENGLISH: Final = Language.EN
 OTHERS: Final = (Language.DE, Language.ES, Language.FR)
 
 # English with named places, then German, Spanish and French with the same ones.
-CATALOGUE: Final[dict[str, tuple[str, str, str]]] = {**PROBLEMS, **FAILURES, **MAILS}
+CATALOGUE: Final[dict[str, tuple[str, str, str]]] = {**PROBLEMS, **KNOWLEDGE, **FAILURES, **MAILS}
 
 PLACE: Final = re.compile(r"\{(\w*)\}")
 

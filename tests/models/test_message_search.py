@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 
+from models.base import new_id
 from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
 from models.message_search import Phrase, find_messages
 from models.participant import Participant, ParticipantRole
+from models.statements import insert, insert_values
 from models.store import Store
 from models.user import User
 from tests.postgres import PostgresServer
@@ -57,6 +59,48 @@ async def fill(*contents: str) -> User:
     return user
 
 
+async def fill_before(store: Store, *contents: str) -> User:
+    """Like `fill`, in tables that lack the columns which came later."""
+    user = User(email="a@example.com", display_name="A", password_hash="x")
+    session = ChatSession(owner_id=user.id, title="t", updated_at=NOW, created_at=NOW)
+    part = Participant(
+        session_id=session.id,
+        user_id=user.id,
+        role=ParticipantRole.OWNER,
+        active_at=NOW,
+        created_at=NOW,
+    )
+    rows = [
+        (new_id(), NOW, session.id, MessageRole.USER, MessageStatus.COMPLETE, content, True)
+        for content in contents
+    ]
+    await store.write(
+        [
+            insert_values(
+                User,
+                (
+                    "id",
+                    "created_at",
+                    "updated_at",
+                    "email",
+                    "display_name",
+                    "role",
+                    "password_hash",
+                ),
+                [(user.id, NOW, NOW, user.email, user.display_name, user.role, "x")],
+            ),
+            insert(session),
+            insert(part),
+            insert_values(
+                ChatMessage,
+                ("id", "created_at", "session_id", "role", "status", "content", "active"),
+                rows,
+            ),
+        ]
+    )
+    return user
+
+
 async def found(store: Store, user_id: UUID, word: str) -> list[str]:
     hits = await find_messages(store, user_id, [Phrase((word,))], after=None, limit=100)
     rows = {row.id: row.content for row in await ChatMessage.all()}
@@ -65,7 +109,7 @@ async def found(store: Store, user_id: UUID, word: str) -> list[str]:
 
 async def test_earlier_messages_are_indexed(before: Store) -> None:
     """The migration indexes what is there, and what comes later is indexed as it comes."""
-    user = await fill("Grüße aus Köln", "", "Köln again")
+    user = await fill_before(before, "Grüße aus Köln", "", "Köln again")
     assert "0003_message_search" in await before.migrate()
     assert await found(before, user.id, "koln") == ["Köln again", "Grüße aus Köln"]
     await ChatMessage.filter(content="").update(content="KÖLN!")
