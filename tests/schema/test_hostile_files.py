@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,13 @@ async def test_questions_are_answered_while_attacks_are_refused(
     sqlite_url: str, tmp_path: Path, embedder: Embedder
 ) -> None:
     """Each file ends as FAILED with its reason, and the good one behind them is searchable."""
-    attacks = {
-        "a.pdf": (form_loop(), "reading it took longer than 3 seconds"),
+    attacks: dict[str, tuple[Any, ...]] = {
+        # It meets the limit of memory on a fast machine, that of time on a slow one.
+        "a.pdf": (
+            form_loop(),
+            "reading it took longer than 3 seconds",
+            "the file is damaged, or needs more than 1024 MB of memory",
+        ),
         "b.docx": (inflating_word_file(300), "the file unpacks to 300 MB, more than 200 MB"),
         "c.docx": (word_with(LAUGHS, "&a9;"), "the file declares entities"),
         "d.xlsx": (
@@ -44,7 +50,7 @@ async def test_questions_are_answered_while_attacks_are_refused(
         "h.pdf": (b"", "the file is empty"),
     }
     folder = write_documents(tmp_path / "kb")
-    for name, (data, _) in attacks.items():
+    for name, (data, *_) in attacks.items():
         (folder / name).write_bytes(data)
     (folder / "z.pdf").write_bytes(manual_pdf())
     settings = test_settings(tmp_path, sqlite_url, parse_seconds=3)
@@ -62,5 +68,6 @@ async def test_questions_are_answered_while_attacks_are_refused(
         assert {path: row.status for path, row in rows.items()} == dict.fromkeys(
             attacks, DocumentStatus.FAILED
         )
-        for path, (_, reason) in attacks.items():
-            assert f"{path}: {reason}" in (rows[path].failure or "")
+        for path, (_, *reasons) in attacks.items():
+            failure = rows[path].failure or ""
+            assert any(f"{path}: {reason}" in failure for reason in reasons)

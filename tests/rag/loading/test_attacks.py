@@ -40,6 +40,10 @@ DAMAGED_ZIP = "the file is damaged and cannot be unpacked; save it anew."
 NO_WORD = "this is not a Word document, or it is damaged; save it anew."
 NO_PAGES = "the PDF is damaged: its pages cannot be read; save it anew."
 SECRET = external("file:///etc/passwd")
+TOO_MUCH = (
+    "the file is damaged, or needs more than 1024 MB of memory to be read. Save it anew or split "
+    "it into smaller files."
+)
 TOO_LONG = "; the file may be damaged. Save it anew or split it into smaller files."
 
 
@@ -165,7 +169,11 @@ async def test_a_file_that_takes_too_long_is_refused_while_others_are_read() -> 
     assert not hanging.done()
     with pytest.raises(LoadingError) as caught:
         await hanging
-    assert str(caught.value) == f"loop.pdf: reading it took longer than 5 seconds{TOO_LONG}"
+    # Which limit it meets first depends on how fast the machine is.
+    assert str(caught.value).removeprefix("loop.pdf: ") in (
+        f"reading it took longer than 5 seconds{TOO_LONG}",
+        TOO_MUCH,
+    )
     [document] = await parser.parse("after.pdf", manual_pdf())
     assert document.title == "Firn 2 Manual"
     await parser.close()
@@ -186,6 +194,7 @@ async def test_large_attacks_are_refused_within_the_default_limits(
     assert await refusal(parser, "crowd.docx", crowded_archive(100_000)) == (
         "the file is an archive of more than 5000 parts, as no document is; save it anew."
     )
-    assert await refusal(parser, "form.pdf", form_loop()) == (
-        f"reading it took longer than 8 seconds{TOO_LONG}"
+    assert await refusal(parser, "form.pdf", form_loop()) in (
+        f"reading it took longer than 8 seconds{TOO_LONG}",
+        TOO_MUCH,
     )
