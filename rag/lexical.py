@@ -197,12 +197,8 @@ class Bm25Index:
             coverage[present] = held
         return LexicalScores(ids, scores, coverage)
 
-    def similarity(self, first: int, second: int) -> float:
-        one, other = self._terms_of(first), self._terms_of(second)
-        if not len(one) or not len(other):
-            return 0.0
-        shared = len(np.intersect1d(one, other, assume_unique=True))
-        return shared / (len(one) + len(other) - shared)
+    def terms(self, chunk_id: int) -> frozenset[int]:
+        return frozenset(self._terms_of(chunk_id).tolist())
 
     def _language_number(self, language: str | None) -> int:
         name = language or DEFAULT_LANGUAGE

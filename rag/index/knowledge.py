@@ -196,14 +196,14 @@ class KnowledgeIndex:
 
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:
         kept: list[Candidate] = []
+        seen: list[frozenset[int]] = []
         for candidate in candidates:
             if len(kept) == k:
                 break
-            if all(
-                self._lexical.similarity(candidate.chunk_id, other.chunk_id) < _DUPLICATE
-                for other in kept
-            ):
+            terms = self._lexical.terms(candidate.chunk_id)
+            if not any(_say_the_same(terms, other) for other in seen):
                 kept.append(candidate)
+                seen.append(terms)
         return kept
 
     def _allowed(self, filter: Filter) -> Ids | None:
@@ -287,3 +287,12 @@ def _properties(entry: IndexEntry) -> list[tuple[str, str]]:
         ("document", entry.document_id),
         ("collection", entry.collection),
     ]
+
+
+def _say_the_same(one: frozenset[int], other: frozenset[int]) -> bool:
+    """Whether two passages share so many of their terms (Jaccard)."""
+    smaller, larger = sorted((len(one), len(other)))
+    if not smaller or smaller < _DUPLICATE * larger:
+        return False
+    shared = len(one & other)
+    return shared >= _DUPLICATE * (smaller + larger - shared)

@@ -77,5 +77,5 @@ class LexicalIndex(Protocol):
     def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         """How well passages match; an unknown id gets zeros."""
 
-    def similarity(self, first: int, second: int) -> float:
-        """The share of common terms of two passages (Jaccard), 0..1, to find near-duplicates."""
+    def terms(self, chunk_id: int) -> frozenset[int]:
+        """The numbers of a passage's terms, to find near-duplicates; none for an unknown id."""

@@ -149,13 +149,13 @@ def test_passages_without_words_are_harmless() -> None:
     assert index.score(index.prepare("house"), np.array([1, 2])).scores.tolist() == [0, 0]
 
 
-def test_similarity_is_the_share_of_common_words(index: Bm25Index) -> None:
-    """1 for the same words, 0 for none in common or an unknown id."""
+def test_the_terms_of_passages_are_told(index: Bm25Index) -> None:
+    """The same words are the same terms, other words other ones; an unknown id has none."""
     index.add([LexicalText(7, "", "days thirty within boots the return may you", "en")])
-    assert index.similarity(1, 7) == 1.0
-    assert index.similarity(1, 2) == 0.0
-    assert index.similarity(1, 99) == 0.0
-    assert index.similarity(98, 99) == 0.0
+    assert index.terms(1)
+    assert index.terms(1) == index.terms(7)
+    assert not index.terms(1) & index.terms(2)
+    assert index.terms(99) == frozenset()
 
 
 @given(st.lists(st.text(max_size=40), max_size=8), st.text(max_size=40))
