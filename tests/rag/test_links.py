@@ -157,10 +157,8 @@ def test_the_cut_makes_no_difference(parts: list[str], data: st.DataObject | Non
 
 @given(st.lists(PIECES, max_size=14))
 def test_no_unknown_address_is_left(parts: list[str]) -> None:
-    """Whatever a model writes, no form of link to the other host comes out, and there is nothing
-    left to remove in what came out."""
+    """Whatever a model writes, no form of link to the other host comes out."""
     shown = filtered("".join(parts))
-    assert filtered(shown) == shown
     assert "://evil" not in shown
     assert "](//" not in shown
     assert "](https://evil" not in shown
