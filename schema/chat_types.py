@@ -32,6 +32,7 @@ from schema.connection import After, Before, First, Last, PageInfo, page_info, p
 from schema.context import Info
 from schema.enums import describe_enum
 from schema.loaders import load_users
+from schema.message_parts import MessageSnippet, TextRange, Usage
 from schema.node import Node, global_id
 from texts import translate
 from transport.breadth import Columns, Grouped, batch, mentions
@@ -250,25 +251,6 @@ class ChatSession(Node):
         )
 
 
-@strawberry.type(description="What a reply cost.")
-class Usage:
-    provider: str = strawberry.field(
-        description="Who generated it: offline, openai, gemini, or approved for an answer that an "
-        "editor has approved."
-    )
-    model: str = strawberry.field(description="The model's name at the provider.")
-    prompt_tokens: int = strawberry.field(
-        description="Tokens of the prompt; estimated where the provider does not say."
-    )
-    completion_tokens: int = strawberry.field(
-        description="Tokens of the reply; estimated where the provider does not say."
-    )
-    first_token_ms: int = strawberry.field(
-        description="Milliseconds from the question to the first text."
-    )
-    total_ms: int = strawberry.field(description="Milliseconds from the question to the end.")
-
-
 Messages = RowColumns[MessageRow] | list["ChatMessage"]
 
 
@@ -424,26 +406,6 @@ class ChatMessage(Node):
             grounded=row.grounded,
             ungrounded_reason=row.ungrounded_reason,
         )
-
-
-@strawberry.type(description="A part of a text, in Unicode code points.")
-class TextRange:
-    start: int = strawberry.field(description="Its begin, counted from 0.")
-    end: int = strawberry.field(description="Its end; the character there is the first behind it.")
-
-
-@strawberry.type(description="The part of a message where most of what was searched for stands.")
-class MessageSnippet:
-    text: str = strawberry.field(
-        description="At most 240 characters of the content, as they stand there: plain text, "
-        "neither HTML nor ellipses."
-    )
-    start_offset: int = strawberry.field(
-        description="Where it begins in the content, in Unicode code points."
-    )
-    highlights: list[TextRange] = strawberry.field(
-        description="What was searched for, as ranges of `text`, in order and without overlaps."
-    )
 
 
 @strawberry.type(description="One message of a connection.")

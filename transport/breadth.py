@@ -166,13 +166,13 @@ class _General(Exception):
     """This takes the general way."""
 
 
-class _Field:
+class _Field(ABC):
     """A selected field of all objects of a list."""
 
     is_async = False
 
-    def column(self, objects: Objects) -> Column:
-        raise NotImplementedError
+    @abstractmethod
+    def column(self, objects: Objects) -> Column: ...
 
     async def column_async(self, objects: Objects) -> Column:
         return self.column(objects)
@@ -254,13 +254,13 @@ def _as_list(objects: Objects) -> Sequence[Any]:
     return objects.objects() if isinstance(objects, Columns) else objects
 
 
-class _Completion:
+class _Completion(ABC):
     """What makes values of the response from a resolver's values."""
 
     is_async = False
 
-    def complete(self, values: Values) -> Column:
-        raise NotImplementedError
+    @abstractmethod
+    def complete(self, values: Values) -> Column: ...
 
     async def complete_async(self, values: Values) -> Column:
         return self.complete(values)
