@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import orjson
 
+from models.sqlite import Client
 from models.store import Store
 
 _MESSAGES = """SELECT m.id, m.role, m.status, m.content, m.created_at, u.id, u.display_name
@@ -39,15 +40,9 @@ def read_page(connection: sqlite3.Connection, **place: Any) -> bytes:
 
 
 async def read_page_beside(store: Store, **place: Any) -> bytes:
-    """Like `read_page`, with each statement on the store's connection."""
-    page = _page(**place)
-    statement = next(page)
-    while True:
-        _, found = await store.connection.execute_query(statement[0], list(statement[1]))
-        try:
-            statement = page.send([tuple(row) for row in found])
-        except StopIteration as end:
-            return cast(bytes, end.value)
+    """Like `read_page`, in one switch to the thread of the connection that only reads."""
+    page: bytes = await cast(Client, store.connection).read_steps(_page(**place))
+    return page
 
 
 def _page(
@@ -58,17 +53,17 @@ def _page(
     backward: bool,
     after: str | None,
     before: str | None,
-) -> Generator[tuple[str, Sequence[Any]], Sequence[Any], bytes]:
+) -> Generator[tuple[str, list[Any]], Sequence[Any], bytes]:
     """Statements out, their rows in, at last the body. All ids are row ids; the session must be one
     that the reader is in."""
     found = yield (
         "SELECT 1 FROM participant WHERE session_id = ? AND user_id = ?",
-        (session, reader),
+        [session, reader],
     )
     if not found:
         return b'{"data":{"session":null}}'
     sql = _MESSAGES.format(order="DESC" if backward else "ASC")
-    rows = list((yield sql, (session, after or "", before or "g", size + 1)))
+    rows = list((yield sql, [session, after or "", before or "g", size + 1]))
     more = len(rows) > size
     rows = rows[:size]
     if backward:

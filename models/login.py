@@ -10,7 +10,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 
 from models.base import Row
-from models.reading import columns, fetch, hydrate
+from models.reading import columns, fetch_by_key, hydrate
 from models.store import Store
 from models.user import User
 
@@ -39,7 +39,7 @@ class Login(Row):
     async def find(cls, store: Store, login_id: UUID, user_id: UUID) -> Login | None:
         """A person's login with the person. Every operation of the API begins with it, so its
         statement is made once: building it takes longer than the database."""
-        rows = await fetch(cls, _find_sql(), [login_id, user_id])
+        rows = await fetch_by_key(cls, _find_sql(), [login_id, user_id])
         if not rows:
             return None
         login = hydrate(cls, rows)[0]

@@ -12,7 +12,7 @@ from tortoise.indexes import Index
 
 from models.base import Row
 from models.chat_session import ChatSession
-from models.reading import columns, fetch, hydrate
+from models.reading import columns, fetch_by_key, hydrate
 from models.user import User
 
 
@@ -62,7 +62,7 @@ class Participant(Row):
     async def find(cls, user_id: UUID, session_id: UUID) -> Participant | None:
         """A person's part in a session, with the session; None if there is no such session, or the
         person is not in it: what one may not see does not exist."""
-        rows = await fetch(cls, _find_sql(), [session_id, user_id])
+        rows = await fetch_by_key(cls, _find_sql(), [session_id, user_id])
         if not rows:
             return None
         part = hydrate(cls, rows)[0]

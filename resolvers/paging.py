@@ -21,6 +21,7 @@ from resolvers.errors import BadUserInput
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -97,9 +98,14 @@ def check_page(request: PageRequest) -> Window:
     return Window(size, backward, request.after, request.before)
 
 
+def base64url(data: bytes) -> str:
+    """Like `base64.urlsafe_b64encode`, as a text; a page has a hundred of them."""
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).decode("ascii")
+
+
 def encode_cursor(*key: str) -> str:
     """An opaque cursor for a sort key."""
-    return base64.urlsafe_b64encode(orjson.dumps(key)).decode()
+    return base64url(orjson.dumps(key))
 
 
 def decode_cursor(cursor: str, length: int) -> list[str]:

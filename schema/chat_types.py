@@ -35,7 +35,7 @@ from schema.loaders import load_users
 from schema.message_parts import MessageSnippet, TextRange, Usage
 from schema.node import Node, global_id
 from texts import translate
-from transport.breadth import Columns, Grouped, batch, mentions
+from transport.columns import Columns, Grouped, batch, mentions
 
 describe_enum(
     ParticipantRole,

@@ -15,7 +15,7 @@ from resolvers.rows import citations as citation_rows
 from schema.columns import RowColumns
 from schema.context import Info
 from schema.knowledge import Document
-from transport.breadth import Grouped
+from transport.columns import Grouped
 
 
 @strawberry.type(description="The source behind one [number] of a reply, as it was cited.")

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 from tortoise.models import Model
 
 from models.reading import Table
-from transport.breadth import Columns
+from transport.columns import Columns
 
 M = TypeVar("M", bound=Model)
 

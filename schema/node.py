@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 
 from resolvers.errors import BadUserInput
+from resolvers.paging import base64url
 
 
 @strawberry.interface(description="An object with an id that is unique in the whole API.")
@@ -18,7 +19,7 @@ class Node:
 
 def global_id(type_name: str, row_id: UUID | str) -> strawberry.ID:
     """The opaque id of a row: base64url of "Type:uuid", as Relay suggests."""
-    return strawberry.ID(base64.urlsafe_b64encode(f"{type_name}:{row_id}".encode()).decode())
+    return strawberry.ID(base64url(f"{type_name}:{row_id}".encode()))
 
 
 def parse_global_id(value: str) -> tuple[str, UUID] | None:

@@ -29,8 +29,11 @@ async def counted(store: Store) -> AsyncIterator[list[str]]:
     connections = [one for one in (client._connection, client._reader) if one is not None]
     for connection in connections:
         await connection.set_trace_callback(note)
+    assert client._point_reader is not None
+    client._point_reader.set_trace_callback(note)
     try:
         yield queries
     finally:
+        client._point_reader.set_trace_callback(None)
         for connection in connections:
             await connection.set_trace_callback(None)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from its beginning. Resolvers below lists must therefore only read.
 
 import asyncio
 import math
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any, Final, cast
 
 from graphql import (
     FieldNode,
-    FragmentSpreadNode,
+    FragmentDefinitionNode,
     GraphQLBoolean,
     GraphQLField,
     GraphQLFloat,
@@ -31,7 +32,9 @@ from graphql import (
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLResolveInfo,
+    GraphQLSchema,
     GraphQLString,
+    OperationDefinitionNode,
     Undefined,
     is_enum_type,
     is_leaf_type,
@@ -42,45 +45,8 @@ from strawberry.types import Info
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
 
-Column = list[Any]
-"""A field's values for the objects of a list, in their order."""
+from transport.columns import BATCH, Batch, Column, Columns, Grouped, Objects, Values
 
-
-class Columns(ABC):
-    """A list of objects of one Strawberry type that need not exist: a resolver may return it in
-    place of the list, where whole columns are cheaper than objects."""
-
-    kind: type
-
-    @abstractmethod
-    def __len__(self) -> int: ...
-
-    @abstractmethod
-    def column(self, name: str) -> "Sequence[Any] | Columns | None":
-        """An attribute of all objects, in their order; None if it takes the objects."""
-
-    @abstractmethod
-    def objects(self) -> list[Any]:
-        """The list itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grouped:
-    """What a batch may give for a field that is a list: how many elements each object has, and the
-    elements of all of them, in order."""
-
-    counts: Sequence[int]
-    elements: Columns
-
-
-Objects = Sequence[Any] | Columns
-Values = Sequence[Any] | Columns | Grouped
-
-Batch = Callable[[Any, Any], Awaitable[Sequence[Any] | Grouped]]
-"""Resolves a field for many objects at once: `batch(objects, info)` gives a value for each. The
-objects come as a list or, where a resolver returned them so, as `Columns`."""
-
-_BATCH: Final = "transport.breadth.batch"
 _DEFINITION: Final = "strawberry-definition"
 # The type of the values that need no coercion, and what besides must be true of them.
 _PLAIN: Final[dict[Any, tuple[type, Callable[[Column], bool] | None]]] = {
@@ -90,35 +56,6 @@ _PLAIN: Final[dict[Any, tuple[type, Callable[[Column], bool] | None]]] = {
     GraphQLInt: (int, lambda column: min(column) >= -(2**31) and max(column) < 2**31),
     GraphQLFloat: (float, lambda column: all(map(math.isfinite, column))),
 }
-
-
-def batch(function: Batch) -> Mapping[Any, Any]:
-    """The `metadata` of a Strawberry field that can be resolved for many objects at once.
-
-    `function` must give what the field's own resolver gives. Its errors become those of that
-    resolver, since the list is then completed the general way.
-    """
-    return {_BATCH: function}
-
-
-def mentions(info: Info[Any, Any], name: str) -> bool:
-    """Whether a field of this name is selected anywhere below; it may be skipped by a directive,
-    or be of another type."""
-    raw = info._raw_info
-    seen: set[str] = set()
-    waiting: list[Any] = list(raw.field_nodes)
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, FragmentSpreadNode):
-            if node.name.value not in seen:
-                seen.add(node.name.value)
-                waiting.append(raw.fragments[node.name.value])
-            continue
-        for below in node.selection_set.selections if node.selection_set else ():
-            if isinstance(below, FieldNode) and below.name.value == name:
-                return True
-            waiting.append(below)
-    return False
 
 
 class BreadthFirstExecution(StrawberryGraphQLCoreExecutionContext):
@@ -140,18 +77,35 @@ class BreadthFirstExecution(StrawberryGraphQLCoreExecutionContext):
         if not known or (middleware and middleware.middlewares):
             return general(*_with_list(arguments))
         try:
-            field = _Objects(self, return_type.of_type, field_details_list, path)
+            field = self._plan(return_type.of_type, field_details_list)
+            place = _Place(self, path)
             if field.is_async:
-                return self._complete(field, result, lambda: general(*_with_list(arguments)))
-            return field.complete(result)
+                return self._complete(field, result, place, lambda: general(*_with_list(arguments)))
+            return field.complete(result, place)
         except Exception:
             return general(*_with_list(arguments))
 
+    def _plan(self, kind: GraphQLOutputType, field_details_list: Any) -> "_Objects":
+        """How the objects of a list are completed. An operation that is executed again and again
+        finds what was made for it before, unless variables decide what it selects.
+
+        Raises:
+            _General
+        """
+        plans = _plans_of(self.schema, self.operation, self.fragment_definitions)
+        if plans is None:
+            return _Objects(self, kind, field_details_list)
+        key = tuple(id(details.node) for details in field_details_list)
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = _Objects(self, kind, field_details_list)
+        return plan
+
     async def _complete(
-        self, field: "_Objects", items: list[Any], general: Callable[[], Any]
+        self, field: "_Objects", items: list[Any], place: "_Place", general: Callable[[], Any]
     ) -> Any:
         try:
-            return await field.complete_async(items)
+            return await field.complete_async(items, place)
         except Exception:
             completed = general()
             return await completed if self.is_awaitable(completed) else completed
@@ -166,23 +120,33 @@ class _General(Exception):
     """This takes the general way."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A list of one response, for what its fields' resolvers are told."""
+
+    executor: BreadthFirstExecution
+    path: Path
+
+
 class _Field(ABC):
     """A selected field of all objects of a list."""
 
     is_async = False
+    is_batch = False
+    """It is asked once for all objects."""
 
     @abstractmethod
-    def column(self, objects: Objects) -> Column: ...
+    def column(self, objects: Objects, place: _Place) -> Column: ...
 
-    async def column_async(self, objects: Objects) -> Column:
-        return self.column(objects)
+    async def column_async(self, objects: Objects, place: _Place) -> Column:
+        return self.column(objects, place)
 
 
 class _TypeName(_Field):
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def column(self, objects: Objects) -> Column:
+    def column(self, objects: Objects, place: _Place) -> Column:
         return [self._name] * len(objects)
 
 
@@ -194,11 +158,11 @@ class _Attribute(_Field):
         self._completion = completion
         self.is_async = completion.is_async
 
-    def column(self, objects: Objects) -> Column:
-        return self._completion.complete(self._values(objects))
+    def column(self, objects: Objects, place: _Place) -> Column:
+        return self._completion.complete(self._values(objects), place)
 
-    async def column_async(self, objects: Objects) -> Column:
-        return await self._completion.complete_async(self._values(objects))
+    async def column_async(self, objects: Objects, place: _Place) -> Column:
+        return await self._completion.complete_async(self._values(objects), place)
 
     def _values(self, objects: Objects) -> Values:
         name = self._name
@@ -214,30 +178,44 @@ class _Resolved(_Field):
     """A field with a resolver, which takes nothing but the object and the info."""
 
     def __init__(
-        self, field: StrawberryField, info: Info[Any, Any], completion: "_Completion"
+        self,
+        field: StrawberryField,
+        definition: GraphQLField,
+        parent: GraphQLObjectType,
+        nodes: list[FieldNode],
+        completion: "_Completion",
     ) -> None:
         resolver = field.base_resolver
         assert resolver is not None
         self._function = cast(Callable[..., Any], resolver.wrapped_func)
-        self._arguments = {resolver.info_parameter.name: info} if resolver.info_parameter else {}
-        self._info = info
+        self._info_name = resolver.info_parameter.name if resolver.info_parameter else None
+        self._field = field
+        self._selected = definition, nodes, parent
         self._completion = completion
-        self._batch: Batch | None = field.metadata.get(_BATCH)
+        self._batch: Batch | None = field.metadata.get(BATCH)
         self._awaited = field.is_async
         self.is_async = field.is_async or completion.is_async
+        self.is_batch = self._batch is not None
 
-    def column(self, objects: Objects) -> Column:
-        return self._completion.complete([self._function(one) for one in _as_list(objects)])
+    def column(self, objects: Objects, place: _Place) -> Column:
+        values = [self._function(one) for one in _as_list(objects)]
+        return self._completion.complete(values, place)
 
-    async def column_async(self, objects: Objects) -> Column:
+    async def column_async(self, objects: Objects, place: _Place) -> Column:
         values: Values
         if self._batch is not None:
-            values = await self._batch(objects, self._info)
+            values = await self._batch(objects, self._info(place))
         else:
-            values = [self._function(one, **self._arguments) for one in _as_list(objects)]
+            arguments = {self._info_name: self._info(place)} if self._info_name else {}
+            values = [self._function(one, **arguments) for one in _as_list(objects)]
             if self._awaited:
                 values = await _all(values)
-        return await self._completion.complete_async(values)
+        return await self._completion.complete_async(values, place)
+
+    def _info(self, place: _Place) -> Info[Any, Any]:
+        """What resolvers get; its path is that of the list."""
+        raw = place.executor.build_resolve_info(*self._selected, place.path)
+        return Info(_raw_info=raw, _field=self._field)
 
 
 async def _all(waiting: Iterable[Awaitable[Any]]) -> list[Any]:
@@ -260,10 +238,10 @@ class _Completion(ABC):
     is_async = False
 
     @abstractmethod
-    def complete(self, values: Values) -> Column: ...
+    def complete(self, values: Values, place: _Place) -> Column: ...
 
-    async def complete_async(self, values: Values) -> Column:
-        return self.complete(values)
+    async def complete_async(self, values: Values, place: _Place) -> Column:
+        return self.complete(values, place)
 
 
 class _Leaf(_Completion):
@@ -273,7 +251,7 @@ class _Leaf(_Completion):
         self._kind = kind
         self._nullable = nullable
 
-    def complete(self, values: Values) -> Column:
+    def complete(self, values: Values, place: _Place) -> Column:
         return [self._one(value) for value in cast(Column, values)]
 
     def _one(self, value: Any) -> Any:
@@ -290,18 +268,18 @@ class _Leaf(_Completion):
 class _Plain(_Leaf):
     """Scalars whose values the response holds as they are, if they are of Python's own type."""
 
-    def complete(self, values: Values) -> Column:
+    def complete(self, values: Values, place: _Place) -> Column:
         plain, is_valid = _PLAIN[self._kind]
         column = list(cast(Column, values))
         if set(map(type, column)) == {plain} and (is_valid is None or is_valid(column)):
             return column
-        return super().complete(column)
+        return super().complete(column, place)
 
 
 class _Enum(_Leaf):
     """Enums have few members, so each is coerced once."""
 
-    def complete(self, values: Values) -> Column:
+    def complete(self, values: Values, place: _Place) -> Column:
         names = {value: self._one(value) for value in set(cast(Column, values))}
         return [names[value] for value in cast(Column, values)]
 
@@ -313,11 +291,11 @@ class _Nested(_Completion):
         self._objects = objects
         self.is_async = objects.is_async
 
-    def complete(self, values: Values) -> Column:
-        return self._objects.complete(values)
+    def complete(self, values: Values, place: _Place) -> Column:
+        return self._objects.complete(values, place)
 
-    async def complete_async(self, values: Values) -> Column:
-        return await self._objects.complete_async(values)
+    async def complete_async(self, values: Values, place: _Place) -> Column:
+        return await self._objects.complete_async(values, place)
 
 
 class _Lists(_Completion):
@@ -328,13 +306,13 @@ class _Lists(_Completion):
         self._nullable = nullable
         self.is_async = elements.is_async
 
-    def complete(self, values: Values) -> Column:
+    def complete(self, values: Values, place: _Place) -> Column:
         counts, joined = self._joined(values)
-        return _divided(counts, self._elements.complete(joined))
+        return _divided(counts, self._elements.complete(joined, place))
 
-    async def complete_async(self, values: Values) -> Column:
+    async def complete_async(self, values: Values, place: _Place) -> Column:
         counts, joined = self._joined(values)
-        return _divided(counts, await self._elements.complete_async(joined))
+        return _divided(counts, await self._elements.complete_async(joined, place))
 
     def _joined(self, values: Values) -> tuple[Sequence[int | None], Values]:
         """How long the lists are (None: null), and all their elements."""
@@ -369,11 +347,7 @@ class _Objects:
     """The objects of one type at one place of the response."""
 
     def __init__(
-        self,
-        executor: BreadthFirstExecution,
-        kind: GraphQLOutputType,
-        field_details_list: Any,
-        path: Path,
+        self, executor: BreadthFirstExecution, kind: GraphQLOutputType, field_details_list: Any
     ) -> None:
         """Raises _General if it takes the general way."""
         self._nullable = not isinstance(kind, GraphQLNonNull)
@@ -387,26 +361,32 @@ class _Objects:
         if deferred:
             raise _General
         self._keys = tuple(selected)
-        self._fields = [_field(executor, kind, details, path) for details in selected.values()]
-        self._awaited = [field for field in self._fields if field.is_async]
-        self.is_async = bool(self._awaited)
+        self._fields = [_field(executor, kind, details) for details in selected.values()]
+        awaited = [field for field in self._fields if field.is_async]
+        self._batches = [field for field in awaited if field.is_batch]
+        self._awaited = [field for field in awaited if not field.is_batch]
+        self.is_async = bool(awaited)
 
-    def complete(self, values: Values) -> Column:
+    def complete(self, values: Values, place: _Place) -> Column:
         objects = self._checked(values)
-        return self._rows(values, [field.column(objects) for field in self._fields])
+        return self._rows(values, [field.column(objects, place) for field in self._fields])
 
-    async def complete_async(self, values: Values) -> Column:
+    async def complete_async(self, values: Values, place: _Place) -> Column:
         objects = self._checked(values)
         if not len(objects):
             return [] if isinstance(values, Columns) else [None for _ in cast(Column, values)]
-        if len(self._awaited) > 1:
-            found = await _all(field.column_async(objects) for field in self._awaited)
-        else:
-            found = [await field.column_async(objects) for field in self._awaited]
-        columns = dict(zip(self._awaited, found, strict=True))
+        # A batch often has its values at hand, and asks once for all objects otherwise; loads of
+        # single objects must go out together.
+        columns = {field: await field.column_async(objects, place) for field in self._batches}
+        if self._awaited:
+            found = await _all(field.column_async(objects, place) for field in self._awaited)
+            columns.update(zip(self._awaited, found, strict=True))
         return self._rows(
             values,
-            [columns[field] if field.is_async else field.column(objects) for field in self._fields],
+            [
+                columns[field] if field.is_async else field.column(objects, place)
+                for field in self._fields
+            ],
         )
 
     def _checked(self, values: Values) -> Objects:
@@ -438,9 +418,7 @@ class _Objects:
         return [None if value is None else next(given) for value in cast(Column, values)]
 
 
-def _field(
-    executor: BreadthFirstExecution, parent: GraphQLObjectType, details: Any, path: Path
-) -> _Field:
+def _field(executor: BreadthFirstExecution, parent: GraphQLObjectType, details: Any) -> _Field:
     name = details[0].node.name.value
     if name == "__typename":
         return _TypeName(parent.name)
@@ -453,7 +431,7 @@ def _field(
         or field.permission_classes
     ):
         raise _General
-    completion = _completion(executor, definition.type, details, path)
+    completion = _completion(executor, definition.type, details)
     if field.base_resolver is None:
         return _Attribute(field.python_name, completion)
     resolver = field.base_resolver
@@ -464,11 +442,12 @@ def _field(
         or (resolver.info_parameter and not field.is_async)
     ):
         raise _General
-    return _Resolved(field, _info(executor, field, definition, parent, details, path), completion)
+    nodes = [detail.node for detail in details]
+    return _Resolved(field, definition, parent, nodes, completion)
 
 
 def _completion(
-    executor: BreadthFirstExecution, kind: GraphQLOutputType, details: Any, path: Path
+    executor: BreadthFirstExecution, kind: GraphQLOutputType, details: Any
 ) -> _Completion:
     nullable = not isinstance(kind, GraphQLNonNull)
     inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
@@ -479,24 +458,45 @@ def _completion(
     if is_leaf_type(inner):
         return _Leaf(inner, nullable)
     if isinstance(inner, GraphQLList):
-        return _Lists(_completion(executor, inner.of_type, details, path), nullable)
-    return _Nested(_Objects(executor, kind, details, path))
-
-
-def _info(
-    executor: BreadthFirstExecution,
-    field: StrawberryField,
-    definition: GraphQLField,
-    parent: GraphQLObjectType,
-    details: Any,
-    path: Path,
-) -> Info[Any, Any]:
-    """What resolvers get; its path is that of the list."""
-    nodes = [detail.node for detail in details]
-    raw = executor.build_resolve_info(definition, nodes, parent, path)
-    return Info(_raw_info=raw, _field=field)
+        return _Lists(_completion(executor, inner.of_type, details), nullable)
+    return _Nested(_Objects(executor, kind, details))
 
 
 def _definition(kind: Any) -> StrawberryObjectDefinition | None:
     found = getattr(kind, "extensions", {}).get(_DEFINITION)
     return found if isinstance(found, StrawberryObjectDefinition) else None
+
+
+Plans = dict[tuple[int, ...], _Objects]
+# By the operation's identity: hashing its nodes would take longer than making its plans.
+_plans: dict[
+    int, tuple[weakref.ref[OperationDefinitionNode], weakref.ref[GraphQLSchema], Plans | None]
+] = {}
+
+
+def _plans_of(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+) -> Plans | None:
+    """The plans of an operation's lists, by the nodes that select them, as long as the operation
+    lives; None if it has a directive anywhere, which may make them differ each time."""
+    key = id(operation)
+    known = _plans.get(key)
+    if known is not None and known[0]() is operation and known[1]() is schema:
+        return known[2]
+    plans: Plans | None = None if _has_directive([operation, *fragments.values()]) else {}
+    forget = weakref.ref(operation, lambda _: _plans.pop(key, None))
+    _plans[key] = forget, weakref.ref(schema), plans
+    return plans
+
+
+def _has_directive(definitions: Sequence[Any]) -> bool:
+    waiting: list[Any] = list(definitions)
+    while waiting:
+        node = waiting.pop()
+        if node.directives:
+            return True
+        selected = getattr(node, "selection_set", None)
+        waiting.extend(selected.selections if selected else ())
+    return False

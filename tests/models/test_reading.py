@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,7 +19,8 @@ from models.citation import Citation
 from models.history import read_messages
 from models.login import Login
 from models.participant import Participant, ParticipantRole
-from models.reading import Table, fetch, select, select_among
+from models.reading import Table, fetch, fetch_by_key, select, select_among
+from models.sqlite import Client
 from models.store import Store
 from models.user import User
 
@@ -166,3 +169,46 @@ async def test_null_and_foreign_values_are_given_as_they_are(store: Store) -> No
         [user.id, "a@example.com"],
     )  # fmt: skip
     assert [tuple(row) for row in rows] == [("a@example.com",)]
+
+
+async def test_rows_by_key_are_those_of_the_last_commit(store: Store) -> None:
+    """Within a transaction they are its own, and a rollback leaves none of them."""
+    user, _ = await _fill()
+    sql = 'SELECT "display_name" FROM "user_account" WHERE "id" = $1'
+
+    async def name() -> str:
+        return str((await fetch_by_key(User, sql, [user.id]))[0][0])
+
+    assert await name() == "Änne"
+    async with store.transaction() as transaction:
+        await User.filter(id=user.id).update(display_name="New")
+        assert await name() == "New"
+        await transaction.rollback()
+    assert await name() == "Änne"
+    await User.filter(id=user.id).update(display_name="New")
+    assert await name() == "New"
+    assert await fetch_by_key(User, sql, [uuid4()]) in ([], ())
+
+
+async def test_what_cannot_be_read_at_once_is_read_in_the_thread(
+    anyio_backend: str, empty_sqlite: Path, tmp_path: Path
+) -> None:
+    """A lock that another process holds for a moment delays a row and fails nothing."""
+    shutil.copy(empty_sqlite, tmp_path / "test.db")
+    store = Store(f"sqlite://{tmp_path / 'test.db'}")
+    await store.open()
+    try:
+        user, _ = await _fill()
+        client = store.connection
+        assert isinstance(client, Client)
+        assert client.read_by_key("SELECT 1", []) == [(1,)]
+        assert client.read_by_key("SELECT nothing", []) is None
+        point_reader, client._point_reader = client._point_reader, None
+        assert client.read_by_key("SELECT 1", []) is None
+        login = await Login.get(user_id=user.id)
+        found = await Login.find(store, login.id, user.id)
+        assert found is not None
+        assert found.user.email == "a@example.com"
+        client._point_reader = point_reader
+    finally:
+        await store.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strawberry.dataloader import DataLoader
 
-from transport.breadth import BreadthFirstExecution, Columns, Grouped, batch, mentions
+from transport.breadth import BreadthFirstExecution, _plans
+from transport.columns import Columns, Grouped, batch, mentions
+from transport.documents import DocumentCache
 
 pytestmark = pytest.mark.anyio
 
@@ -388,3 +391,61 @@ async def test_numbers_are_checked_as_graphql_core_checks_them(value: Any) -> No
         result = await schema.execute("{ numbers { value } }", context_value=value)
         responses.append(json.dumps([result.data, [e.formatted for e in result.errors or ()]]))
     assert responses[0] == responses[1]
+
+
+CACHED = strawberry.Schema(
+    Query,
+    types=[Leaf],
+    execution_context_class=BreadthFirstExecution,
+    extensions=[DocumentCache().extension],
+)
+
+
+@given(
+    st.lists(st.sampled_from(FIELDS), min_size=1, max_size=4),
+    st.lists(st.sampled_from(["trees", "wood", "gaps", "broken"]), min_size=1, max_size=4),
+    st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_operation_that_comes_again_gives_the_same(
+    selected: list[str], lists: list[str], variables: list[tuple[bool, bool]]
+) -> None:
+    """What is kept of an operation never decides what its next execution gives."""
+    fields = " ".join(selected)
+    plain = " ".join(f"l{place}: {name} {{ {fields} }}" for place, name in enumerate(lists))
+    varied = f"{lists[0]} {{ name {fields} words @include(if: $a) ...F @skip(if: $b) }}"
+    fragment = "fragment F on Tree { later leaves { name } }"
+    queries = (f"{{ {plain} }}", f"query($a: Boolean!, $b: Boolean!) {{ {varied} }} {fragment}")
+
+    async def responses(schema: strawberry.Schema, general: bool) -> list[str]:
+        found = []
+        for a, b in variables:
+            for query in queries:
+                result = await schema.execute(
+                    query,
+                    variable_values={"a": a, "b": b} if query.startswith("query") else None,
+                    context_value=Seen(general=general),
+                )
+                errors = [one.formatted for one in result.errors or ()]
+                found.append(json.dumps([result.data, errors]))
+        return found
+
+    assert asyncio.run(responses(CACHED, False)) == asyncio.run(responses(GENERAL, True))
+
+
+async def test_what_is_kept_of_an_operation_goes_with_it() -> None:
+    """Plans are kept for cached documents and gone with them."""
+    gc.collect()
+    before = len(_plans)
+    cache = DocumentCache(documents=1)
+    schema = strawberry.Schema(
+        Query, execution_context_class=BreadthFirstExecution, extensions=[cache.extension]
+    )
+    for query in ("{ trees { id } }", "{ trees { id } }", "{ trees { name leaves { number } } }"):
+        result = await schema.execute(query, context_value=Seen())
+        assert result.errors is None
+    gc.collect()
+    assert len(_plans) == before + 1
+    del schema, cache, result
+    gc.collect()
+    assert len(_plans) == before

@@ -1,0 +1,78 @@
+"""What resolvers may return for whole lists of objects; `transport.breadth` completes it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graphql import FieldNode, FragmentSpreadNode
+from strawberry.types import Info
+
+BATCH: Final = "transport.columns.batch"
+
+Column = list[Any]
+"""A field's values for the objects of a list, in their order."""
+
+
+class Columns(ABC):
+    """A list of objects of one Strawberry type that need not exist: a resolver may return it in
+    place of the list, where whole columns are cheaper than objects."""
+
+    kind: type
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def column(self, name: str) -> "Sequence[Any] | Columns | None":
+        """An attribute of all objects, in their order; None if it takes the objects."""
+
+    @abstractmethod
+    def objects(self) -> list[Any]:
+        """The list itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """What a batch may give for a field that is a list: how many elements each object has, and the
+    elements of all of them, in order."""
+
+    counts: Sequence[int]
+    elements: Columns
+
+
+Objects = Sequence[Any] | Columns
+Values = Sequence[Any] | Columns | Grouped
+
+Batch = Callable[[Any, Any], Awaitable[Sequence[Any] | Grouped]]
+"""Resolves a field for many objects at once: `batch(objects, info)` gives a value for each. The
+objects come as a list or, where a resolver returned them so, as `Columns`."""
+
+
+def batch(function: Batch) -> Mapping[Any, Any]:
+    """The `metadata` of a Strawberry field that can be resolved for many objects at once.
+
+    `function` must give what the field's own resolver gives. Its errors become those of that
+    resolver, since the list is then completed the general way.
+    """
+    return {BATCH: function}
+
+
+def mentions(info: Info[Any, Any], name: str) -> bool:
+    """Whether a field of this name is selected anywhere below; it may be skipped by a directive,
+    or be of another type."""
+    raw = info._raw_info
+    seen: set[str] = set()
+    waiting: list[Any] = list(raw.field_nodes)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, FragmentSpreadNode):
+            if node.name.value not in seen:
+                seen.add(node.name.value)
+                waiting.append(raw.fragments[node.name.value])
+            continue
+        for below in node.selection_set.selections if node.selection_set else ():
+            if isinstance(below, FieldNode) and below.name.value == name:
+                return True
+            waiting.append(below)
+    return False
