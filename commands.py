@@ -132,7 +132,7 @@ async def ask(settings: Settings, question: str) -> int:
             await knowledge.save()
             knowledge.announce_ready()
             pipeline = await knowledge.pipeline()
-            retrieval = await pipeline.retrieve(question)
+            retrieval = await pipeline.retrieve_sources(question)
             prompt = pipeline.build_prompt(retrieval)
             pieces: list[str] = []
             async with aclosing(pipeline.answer(prompt)) as events:

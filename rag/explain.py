@@ -66,10 +66,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedCandidate:
-    """A passage that was considered. `number` is its number among the hits; `removed_by` names the
-    properties by which a filter excludes it. A place is None where the passage had none: without a
-    common word, without a closer look, without a reranking model. `passage` is None if it was
-    deleted meanwhile."""
+    """A passage that was considered. `number` is that of the source that it is, or a part of;
+    `removed_by` names the properties by which a filter excludes it. A place is None where the
+    passage had none: without a common word, without a closer look, without a reranking model.
+    `passage` is None if it was deleted meanwhile."""
 
     chunk_id: int
     passage: Passage | None = field(repr=False)
@@ -160,7 +160,11 @@ def _explained(
     reranked = {
         key: Place(rank, score) for rank, (key, score) in enumerate(trace.reranked.items(), 1)
     }
-    numbers = {hit.passage.chunk_id: number for number, hit in enumerate(retrieval.hits, 1)}
+    numbers = {
+        chunk_id: number
+        for number, hit in enumerate(retrieval.hits, 1)
+        for chunk_id in hit.passage.chunk_ids
+    }
     last = max((fused[key].rank for key in ranked if key in fused), default=0)
 
     def outcome(key: int) -> CandidateOutcome:

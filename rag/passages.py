@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -19,15 +19,22 @@ class PassageStore(Protocol):
     async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
         """The passages by id; ids that exist no more are left out."""
 
+    async def contents(self, document_ids: Collection[str]) -> dict[str, str]:
+        """The texts of documents by id, which offsets refer to; unknown ids are left out."""
+
 
 class MemoryPassages:
     """A `PassageStore` in memory that numbers chunks as they come."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, Passage] = {}
+        self._contents: dict[str, str] = {}
 
     async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
         return {number: self.by_id[number] for number in chunk_ids if number in self.by_id}
+
+    async def contents(self, document_ids: Collection[str]) -> dict[str, str]:
+        return {key: self._contents[key] for key in document_ids if key in self._contents}
 
     def add(
         self,
@@ -37,6 +44,7 @@ class MemoryPassages:
         index: KnowledgeIndex,
     ) -> None:
         """Store a prepared document and enter it into the index."""
+        self._contents[document_id] = document.content
         entries = []
         for piece in prepared:
             page, page_breaks = pages_of(document.pages, piece.chunk.start, piece.chunk.end)

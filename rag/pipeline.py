@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, ParamSpec, TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from rag.query import QueryTexts, continuation, part_weights, query_texts
 from rag.ranking import FOREIGN_DENSE_WEIGHT, best_sentence_cosine, second_stage
 from rag.relevance import THRESHOLD, Evidence, hit_scores, relevance
 from rag.rerank.service import RerankService
+from rag.sources import choose_sources, documents_to_join
 from rag.types import (
     NO_FILTER,
     CitedPassage,
@@ -42,6 +43,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 TOP_K: Final = 6
+# An answer's sources are chosen from so many times as many hits.
+_CONSIDERED: Final = 2
 MAX_LIMIT: Final = 50
 _NEAREST: Final = 3
 # So many candidates are loaded and ordered anew by their sentences and by feedback.
@@ -194,16 +197,45 @@ class Pipeline:
             searched=bool(hits) or self.index.count(filter) > 0,
         )
 
+    async def retrieve_sources(
+        self,
+        question: str,
+        *,
+        history: Sequence[Turn] = (),
+        filter: Filter = NO_FILTER,
+        started: StartedQuery | None = None,
+        trace: Trace | None = None,
+    ) -> Retrieval:
+        """Like `retrieve`, for an answer: neighbouring hits are joined, and one document does not
+        keep out the others (see `rag.sources`).
+
+        Raises:
+            EmbeddingError, RerankError: the model is not available.
+        """
+        found = await self.retrieve(
+            question,
+            history=history,
+            filter=filter,
+            limit=_CONSIDERED * self._top_k,
+            started=started,
+            trace=trace,
+        )
+        needed = documents_to_join(found.hits, self._top_k)
+        contents = await self._passages.contents(needed) if needed else {}
+        return replace(found, hits=tuple(choose_sources(found.hits, self._top_k, contents)))
+
     async def explain(
         self, question: str, *, history: Sequence[Turn] = (), filter: Filter = NO_FILTER
     ) -> Explanation:
-        """How `retrieve` finds what an answer to a question is made of, and the prompt.
+        """How `retrieve_sources` finds what an answer to a question is made of, and the prompt.
 
         Raises:
             EmbeddingError, RerankError: the model is not available.
         """
         trace = Trace()
-        retrieval = await self.retrieve(question, history=history, filter=filter, trace=trace)
+        retrieval = await self.retrieve_sources(
+            question, history=history, filter=filter, trace=trace
+        )
         with trace.step("prompt"):
             prompt = self.build_prompt(retrieval, history)
         free = Trace()

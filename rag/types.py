@@ -65,7 +65,8 @@ class Passage:
     float32, rows of unit length. `table_head` is the head of the table whose later rows the text
     begins with, else empty. `page` is that of a PDF, or the slide, on which the text begins,
     counted from 1; `page_breaks` are the offsets in the document at which further pages begin
-    within the text.
+    within the text. `joined` are the chunks that it was joined from (see `rag.sources`), in order,
+    or empty; `chunk_id` is then the first of them.
     """
 
     chunk_id: int
@@ -84,6 +85,12 @@ class Passage:
     table_head: str = ""
     page: int | None = None
     page_breaks: tuple[int, ...] = ()
+    joined: tuple[int, ...] = ()
+
+    @property
+    def chunk_ids(self) -> tuple[int, ...]:
+        """All chunks that it consists of."""
+        return self.joined or (self.chunk_id,)
 
     def page_at(self, offset: int) -> int | None:
         """The page that the document's character at `offset` stands on; start <= offset < end."""

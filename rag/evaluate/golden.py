@@ -154,17 +154,18 @@ def rank_of(question: Question, hits: Sequence[Hit]) -> int | None:
 async def _with_citations(
     indexed: Indexed, documents: Mapping[str, SourceDocument], outcome: Outcome
 ) -> Outcome:
-    question, retrieval = outcome.question, outcome.retrieval
-    if not question.answerable or not retrieval.grounded:
+    question = outcome.question
+    if not question.answerable or not outcome.retrieval.grounded:
         return outcome
     pipeline = indexed.pipeline
+    retrieval = await pipeline.retrieve_sources(question.question, history=question.history)
     prompt = pipeline.build_prompt(retrieval, question.history)
     text = "".join(
         [event.text async for event in pipeline.answer(prompt) if isinstance(event, TextPiece)]
     )
     return Outcome(
         question,
-        retrieval,
+        outcome.retrieval,
         outcome.rank,
         tuple(
             quotes_answer(question, cited, documents[cited.document_id].content)

@@ -102,8 +102,8 @@ class KnowledgeBase:
         self._pipeline_options = pipeline_options or {}
         self._index: KnowledgeIndex | None = None
         self._old: OldIndex | None = None
-        self._passages = PassageRows()
         self.documents = DocumentRows()
+        self._passages = PassageRows(self.documents)
         self._pipeline: asyncio.Future[Pipeline] | None = None
         self._saved_revision = -1
         self._seen_revision = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -49,8 +49,9 @@ class PassageRows:
     calls `forget`, lest something deleted stays in memory.
     """
 
-    def __init__(self, *, keep: int = 512) -> None:
+    def __init__(self, documents: DocumentRows, *, keep: int = 512) -> None:
         """`keep` passages take some 10 MB."""
+        self._documents = documents
         self._keep = keep
         self._kept: OrderedDict[int, Passage] = OrderedDict()
 
@@ -70,6 +71,11 @@ class PassageRows:
         while len(kept) > self._keep:
             kept.popitem(last=False)
         return found
+
+    async def contents(self, document_ids: Collection[str]) -> dict[str, str]:
+        """The texts of documents; they are read for the readers of the reply anyway."""
+        rows = await self._documents.documents([UUID(key) for key in document_ids])
+        return {str(key): row.content for key, row in rows.items()}
 
     def forget(self) -> None:
         """Keep nothing of what was read until now."""

@@ -215,7 +215,7 @@ class ReplyService:
         except BaseException:
             started.cancel()
             raise
-        return pipeline, await pipeline.retrieve(
+        return pipeline, await pipeline.retrieve_sources(
             question,
             history=place.history,
             filter=audiences.narrowed(place.filter, visible),

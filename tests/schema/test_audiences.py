@@ -402,7 +402,7 @@ def test_every_search_for_a_person_asks_for_rights() -> None:
                     for call in ast.walk(function)
                     if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
                 }
-                if "retrieve" in called:
+                if called & {"retrieve", "retrieve_sources"}:
                     name = f"{file.relative_to(ROOT).as_posix()}:{function.name}"
                     callers[name] = "narrowed" in called
     assert callers == {

@@ -11,7 +11,7 @@ from models.chunk import Chunk
 from models.document import Document
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
-from resolvers.knowledge.passages import PassageRows
+from resolvers.knowledge.passages import DocumentRows, PassageRows
 from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, prepare_knowledge
 
@@ -38,7 +38,7 @@ async def test_passages_are_read_once(
     chunk_ids: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One query reads what is missing, and none what was read before, until it is forgotten."""
-    rows = PassageRows()
+    rows = PassageRows(DocumentRows())
     with caplog.at_level(logging.DEBUG, logger="tortoise.db_client"):
         first = await rows.passages(chunk_ids[:2])
         assert (list(first), selects(caplog)) == (chunk_ids[:2], 1)
@@ -57,7 +57,7 @@ async def test_the_least_used_passages_go(
     chunk_ids: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """No more than `keep` stay in memory, yet all that were asked for are given."""
-    rows = PassageRows(keep=2)
+    rows = PassageRows(DocumentRows(), keep=2)
     assert len(await rows.passages(chunk_ids[:3])) == 3
     with caplog.at_level(logging.DEBUG, logger="tortoise.db_client"):
         await rows.passages(chunk_ids[1:3])
@@ -72,7 +72,7 @@ async def test_passages_that_are_gone_are_left_out(chunk_ids: list[int]) -> None
     document = await Document.get(id=chunk.document_id)
     document.deleted_at = document.created_at
     await document.save()
-    found = await PassageRows().passages([*chunk_ids, 10_000])
+    found = await PassageRows(DocumentRows()).passages([*chunk_ids, 10_000])
     kept = await Chunk.exclude(document_id=document.id).order_by("id")
     assert sorted(found) == [row.id for row in kept]
     assert 0 < len(kept) < len(chunk_ids)
