@@ -3,11 +3,11 @@
 Each folder is a test collection in BEIR form. A question with relevant documents is a positive
 example, and the same question without those documents a negative one; in a collection that says
 which questions can be answered, that counts instead. Only questions whose number in the collection
-is even are used; the others are for measuring. The development half of the golden questions is not
-fitted, but with `--golden` it has a say in the threshold.
+is even are used; the others are for measuring. With `--golden` so are the golden questions: the
+development half is fitted, the test half is for measuring.
 
 It prints what each collection gets from weights that were fitted on the others, and then the
-constants of `rag/relevance.py`, fitted on all, to be copied there.
+constants of `rag/relevance.py`, fitted on all, to be copied there, with what some thresholds do.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from rag.types import Filter
 
 # The share of answerable questions that may be refused.
 MAX_REFUSED: Final = 0.05
+THRESHOLDS: Final = (0.1, 0.15, 0.2, 0.25, 0.3)
 _RIDGE: Final = 1e-3
 
 Matrix = NDArray[np.float64]
@@ -64,7 +65,6 @@ async def main() -> None:
 
     known: list[Examples] = []
     foreign: list[Examples] = []
-    golden: list[Examples] = []
     steps = Steps(create_console(stderr=True))
     workbench = Workbench(
         SentenceTransformersEmbedder.load,
@@ -81,11 +81,11 @@ async def main() -> None:
             steps.title = "golden"
             documents, _ = load_documents(KB_DIR)
             indexed = await workbench.index(documents, steps)
-            _sort("golden", await _of_golden(indexed), golden, [])
+            _sort("golden", await _of_golden(indexed), known, foreign)
     steps.close()
-    for name, group, others in (("WEIGHTS", known, golden), ("FOREIGN_WEIGHTS", foreign, [])):
+    for name, group in (("WEIGHTS", known), ("FOREIGN_WEIGHTS", foreign)):
         if group:
-            _report(name, group, others)
+            _report(name, group)
 
 
 Pair = tuple[Evidence, bool, int]
@@ -110,17 +110,16 @@ async def _of_collection(indexed: Indexed, collection: Collection) -> list[Pair]
 
 
 async def _of_golden(indexed: Indexed) -> list[Pair]:
-    """The development half; it is all used, the other half is for measuring."""
+    """All of them; those of the test half count as left out."""
     pairs: list[Pair] = []
     for question in load_questions(QUESTIONS):
-        if question.split != "dev":
-            continue
+        half = int(question.split != "dev")
         query = Query(question.id, question.question, question.history)
-        pairs.append((await _evidence(indexed.pipeline, query), question.answerable, 0))
+        pairs.append((await _evidence(indexed.pipeline, query), question.answerable, half))
         if question.answerable:
             documents = _without(question, indexed.passages)
             filter = Filter(document_ids=documents)
-            pairs.append((await _evidence(indexed.pipeline, query, filter), False, 0))
+            pairs.append((await _evidence(indexed.pipeline, query, filter), False, half))
     return pairs
 
 
@@ -154,39 +153,38 @@ def _sort(name: str, pairs: Sequence[Pair], known: list[Examples], foreign: list
             group.append(Examples(name, *parts))
 
 
-def _report(name: str, group: Sequence[Examples], beside: Sequence[Examples] = ()) -> None:
-    """Print the weights fitted on `group`, and a threshold that suits `beside` too."""
+def _report(name: str, group: Sequence[Examples]) -> None:
     print(f"\n{name}\nfitted on the others: AUROC, unanswerable caught at 5 % false refusals")
     for examples in group:
         others = [other for other in group if other is not examples] or [examples]
-        weights = fit(others)
-        _print_line(examples, weights)
+        _print_line(examples.name, examples.held_positive, examples.held_negative, fit(others))
     weights = fit(group)
-    # The lowest of what each collection would want, so that none is refused more often.
-    limits = [
-        np.quantile(_predict(item.positive, weights), MAX_REFUSED) for item in (*group, *beside)
-    ]
-    threshold = float(min(limits))
-    print("fitted on all, measured on the questions left out")
+    print(
+        "fitted on all, on the questions left out: the same, and at each threshold wrongly refused "
+        "and caught"
+    )
     for examples in group:
-        if len(examples.held_positive) and len(examples.held_negative):
-            _print_line(examples, weights, threshold)
+        _print_line(
+            examples.name, examples.held_positive, examples.held_negative, weights, THRESHOLDS
+        )
     print(f"{name}: Final = ({', '.join(f'{weight:.3f}' for weight in weights)})")
-    print(f"threshold {threshold:.3f} (each would want {', '.join(f'{x:.3f}' for x in limits)})")
 
 
-def _print_line(examples: Examples, weights: Matrix, threshold: float | None = None) -> None:
-    positive, negative = examples.positive, examples.negative
-    if threshold is not None:
-        positive, negative = examples.held_positive, examples.held_negative
+def _print_line(
+    name: str,
+    positive: Matrix,
+    negative: Matrix,
+    weights: Matrix,
+    thresholds: Sequence[float] = (),
+) -> None:
+    if not len(positive) or not len(negative):
+        return
     high, low = _predict(positive, weights), _predict(negative, weights)
     caught = float((low < np.quantile(high, MAX_REFUSED)).mean())
-    line = f"  {examples.name:<16} {auroc(high.tolist(), low.tolist()):.3f}  {caught:.2f}"
-    if threshold is not None:
-        line += (
-            f"   at {threshold:.3f}: refused {(high < threshold).mean():.3f}, "
-            f"unanswerable caught {(low < threshold).mean():.3f}"
-        )
+    line = f"  {name:<16} {auroc(high.tolist(), low.tolist()):.3f}  {caught:.2f}"
+    for threshold in thresholds:
+        refused, right = (high < threshold).mean(), (low < threshold).mean()
+        line += f"   {threshold:.2f}: {refused:.3f} {right:.3f}"
     print(line)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Ids
-from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery
+from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery, QueryProfile
 from rag.index.postings import Run
 from rag.stemming import stems
 from rag.vocabulary import Vocabulary
@@ -196,6 +196,12 @@ class Bm25Index:
             scores[present] = part
             coverage[present] = held
         return LexicalScores(ids, scores, coverage)
+
+    def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
+        _, idfs = query.terms.get(language or DEFAULT_LANGUAGE, ((), ()))
+        if not len(idfs):
+            return QueryProfile()
+        return QueryProfile(len(idfs), float(np.mean(idfs)) / _idf(self._count, 0))
 
     def terms(self, chunk_id: int) -> frozenset[int]:
         return frozenset(self._terms_of(chunk_id).tolist())

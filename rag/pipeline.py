@@ -178,7 +178,8 @@ class Pipeline:
                 dense_weight=FOREIGN_DENSE_WEIGHT if foreign else 1.0,
                 considered=trace.considered,
             )
-            hits = await self._rank(candidates, vector, trace, foreign=foreign)
+            asked = prepared[1] if leans else prepared[0]
+            hits = await self._rank(candidates, vector, asked, trace, foreign=foreign)
         trace.ranked = hits
         grounded = _best_score(hits) >= self._threshold
         if self._reranking is not None and hits:
@@ -312,7 +313,13 @@ class Pipeline:
         return known is not None and detect_language(text) not in known
 
     async def _rank(
-        self, candidates: Sequence[Candidate], vector: FloatMatrix, trace: Trace, *, foreign: bool
+        self,
+        candidates: Sequence[Candidate],
+        vector: FloatMatrix,
+        asked: PreparedQuery,
+        trace: Trace,
+        *,
+        foreign: bool,
     ) -> list[Hit]:
         """The candidates that still exist, best first, with their scores."""
         passages = await self._passages.passages([item.chunk_id for item in candidates])
@@ -336,12 +343,15 @@ class Pipeline:
         order = np.argsort(-ranking, kind="stable").tolist()
         ranked = [float(ranking[row]) for row in order]
         best, rivals = found[order[0]], ranked[1 : 1 + _RIVALS]
+        profile = self.index.profile(asked, passages[best.chunk_id].language)
         trace.evidence = Evidence(
             cosine=best.cosine,
             sentence=float(sentences[order[0]]),
             lexical=best.lexical,
             coverage=best.coverage,
             margin=ranked[0] - sum(rivals) / len(rivals) if rivals else 0.0,
+            terms=profile.terms,
+            rarity=profile.rarity,
             foreign=foreign,
         )
         scores = hit_scores(relevance(trace.evidence), ranked)

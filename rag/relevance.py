@@ -14,8 +14,10 @@ class Evidence:
 
     `cosine` and `sentence` are its cosine and that of its best sentence, `lexical` and `coverage`
     its lexical score and the share of the question's idf mass that it holds. `margin` is how far
-    its score stands above the mean of the next nine (0 if there are none). `foreign` says that the
-    embedding model does not know the question's language.
+    its score stands above the mean of the next nine (0 if there are none). `terms` is how many
+    terms the question has and `rarity` how rare they are (see `QueryProfile`): no passage holds all
+    words of a long question, so the same scores mean more there. `foreign` says that the embedding
+    model does not know the question's language.
     """
 
     cosine: float
@@ -23,17 +25,27 @@ class Evidence:
     lexical: float
     coverage: float
     margin: float
+    terms: int = 0
+    rarity: float = 0.0
     foreign: bool = False
 
     def features(self) -> tuple[float, ...]:
-        return self.cosine, self.sentence, self.lexical, self.coverage, self.margin
+        return (
+            self.cosine,
+            self.sentence,
+            self.lexical,
+            self.coverage,
+            self.margin,
+            math.log1p(self.terms),
+            self.rarity,
+        )
 
 
 # Intercept and a weight for each feature of `Evidence`: a logistic regression by
 # `benchmarks.calibrate` on half of the questions of some public collections. The threshold refuses
 # about 4 % of the golden questions (development half). See docs/decisions/retrieval.md.
-WEIGHTS: Final = (-6.205, 3.692, 3.713, 2.351, 1.886, 0.901)
-FOREIGN_WEIGHTS: Final = (-4.316, 0.054, 1.235, 2.783, 4.022, 4.730)
+WEIGHTS: Final = (-6.205, 3.692, 3.713, 2.351, 1.886, 0.901, 0.0, 0.0)
+FOREIGN_WEIGHTS: Final = (-4.316, 0.054, 1.235, 2.783, 4.022, 4.730, 0.0, 0.0)
 # At or above it an answer is grounded.
 THRESHOLD: Final = 0.065
 

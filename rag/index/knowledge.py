@@ -12,7 +12,7 @@ import numpy as np
 
 from rag.errors import IndexFileError
 from rag.index.base import DenseIndex, Ids
-from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery
+from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery, QueryProfile
 from rag.ranking import first_stage
 from rag.types import NO_FILTER, Filter, FloatMatrix
 
@@ -148,6 +148,11 @@ class KnowledgeIndex:
         """Several prepared texts as one query, by weight; the first is the question proper."""
         with self._lock:
             return self._lexical.combine(queries)
+
+    def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
+        """The terms of a query's first text, as passages in a language are searched for them."""
+        with self._lock:
+            return self._lexical.profile(query, language)
 
     def search(
         self,

@@ -50,6 +50,15 @@ class PreparedQuery:
     scores: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class QueryProfile:
+    """A query's terms in one language: how many there are, and how rare: their mean idf against
+    that of a term that no passage has, 0..1."""
+
+    terms: int = 0
+    rarity: float = 0.0
+
+
 class LexicalIndex(Protocol):
     """Term search over passages, keyed by chunk id. The owner guards it against concurrent use."""
 
@@ -76,6 +85,10 @@ class LexicalIndex(Protocol):
 
     def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         """How well passages match; an unknown id gets zeros."""
+
+    def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
+        """The terms of a query's first text, as passages in a language (None: the default) are
+        searched for them."""
 
     def terms(self, chunk_id: int) -> frozenset[int]:
         """The numbers of a passage's terms, to find near-duplicates; none for an unknown id."""
