@@ -113,7 +113,7 @@ class ManifestEntry:
 class ManifestDifference:
     wanted: list[str] = strawberry.field(
         description="Keys that are new, were changed, or have failed: send them with addDocument "
-        "or uploadDocument, with the same source."
+        "or uploadDocument, with the same source and collection."
     )
     missing: list[str] = strawberry.field(
         description="Keys of documents of this source that the list does not have."
@@ -146,17 +146,23 @@ DocumentResult: TypeAlias = Annotated[
     strawberry.union("DocumentResult", description="The outcome of a change of a document."),
 ]
 ManifestResult: TypeAlias = Annotated[
-    ManifestDifference | InvalidInput,
+    ManifestDifference | InvalidInput | NotFound,
     strawberry.union("ManifestResult", description="The outcome of comparing a manifest."),
 ]
 
 _Input = AddDocumentInput | UploadDocumentInput | UpdateDocumentInput
 
 
+def _collection_id(value: strawberry.ID | None) -> UUID | None:
+    """An id of nothing becomes one that no row has: it is not found."""
+    return None if value is None else row_id("Collection", value) or UUID(int=0)
+
+
 def _properties(input: _Input) -> Properties:
-    source = key = collection = None
+    source = key = collection_id = None
     if not isinstance(input, UpdateDocumentInput):
-        source, key, collection = given(input.source), given(input.key), given(input.collection_id)
+        source, key = given(input.source), given(input.key)
+        collection_id = _collection_id(given(input.collection_id))
     return Properties(
         title=given(input.title),
         type=given(input.type),
@@ -164,10 +170,7 @@ def _properties(input: _Input) -> Properties:
         language=given(input.language),
         source=source,
         key=key,
-        # An id of nothing becomes one that no row has: it is not found.
-        collection_id=None
-        if collection is None
-        else row_id("Collection", collection) or UUID(int=0),
+        collection_id=collection_id,
     )
 
 
@@ -279,11 +282,19 @@ class DocumentMutation:
                 "list."
             ),
         ] = False,
+        collection_id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Compare with the documents of this collection alone; a key that "
+                "another collection has is refused. With all collections if not given."
+            ),
+        ] = UNSET,
     ) -> ManifestResult:
         found = await manifest.sync_manifest(
             info.context.app,
             source,
             [(entry.key, entry.hash) for entry in entries],
+            collection_id=_collection_id(given(collection_id)),
             delete_missing=bool(delete_missing),
         )
         return ManifestDifference(wanted=found.wanted, missing=found.missing, deleted=found.deleted)

@@ -163,15 +163,7 @@ async def submit(clock: Clock, submission: Submission) -> Document:
         InvalidInput: the document with this key is in another collection than the one named.
     """
     properties = submission.properties
-    document = None
-    if properties.key is not None:
-        document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
-        if document is not None and properties.collection_id not in (None, document.collection_id):
-            raise InvalidInput(
-                "collectionId",
-                "The document with this key is in another collection. Leave collectionId out, or "
-                "move the document with moveDocuments first.",
-            )
+    document = await find_by_key(properties)
     if document is None:
         # The same text in another collection is for other people: it is another document.
         twin = Document.filter(
@@ -195,6 +187,24 @@ async def submit(clock: Clock, submission: Submission) -> Document:
     if not await _is_known(document, submission):
         document.content_hash = submission.content_hash
         await put_task(clock, document, _task(submission), content_hash=submission.content_hash)
+    return document
+
+
+async def find_by_key(properties: Properties) -> Document | None:
+    """The document that has this key already.
+
+    Raises:
+        InvalidInput: it is in another collection than the one named.
+    """
+    if properties.key is None:
+        return None
+    document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
+    if document is not None and properties.collection_id not in (None, document.collection_id):
+        raise InvalidInput(
+            "collectionId",
+            "The document with this key is in another collection. Leave collectionId out, or "
+            "move the document with moveDocuments first.",
+        )
     return document
 
 
