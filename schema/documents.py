@@ -14,6 +14,7 @@ from strawberry.file_uploads import Upload
 
 from resolvers.knowledge import documents, manifest, progress
 from resolvers.knowledge.base import IndexProgress as Progress
+from resolvers.knowledge.field_mapping import Names
 from resolvers.knowledge.submission import Properties
 from schema.absent import given
 from schema.chat import Deleted, DeleteResult
@@ -55,6 +56,41 @@ class AddDocumentInput:
     )
 
 
+@strawberry.input(
+    description="Which fields of the records of a JSON Lines file are what. A dot goes into an "
+    "object, as in meta.language. What is not given keeps its usual names."
+)
+class FieldMappingInput:
+    title: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="1 to 20 names: the first field that says something is the title. If not "
+        "given: title, name.",
+    )
+    content: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="1 to 20 names: all that are there are the text, each as a paragraph of its "
+        "own. If not given, the first of content, text, body.",
+    )
+    type: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: type."
+    )
+    category: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: category."
+    )
+    language: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: language, lang."
+    )
+
+    def to_names(self) -> Names:
+        return Names(
+            title=given(self.title),
+            content=given(self.content),
+            type=given(self.type),
+            category=given(self.category),
+            language=given(self.language),
+        )
+
+
 @strawberry.input(description="A file that becomes a document.")
 class UploadDocumentInput:
     file: Upload = strawberry.field(
@@ -83,6 +119,11 @@ class UploadDocumentInput:
         default=UNSET,
         description="The collection that it is put into; the public General if not given. What is "
         "there already stays where it is.",
+    )
+    mapping: FieldMappingInput | None = strawberry.field(
+        default=UNSET,
+        description="Which fields are what, for a file that ends in .jsonl or .ndjson alone. Each "
+        "of its records becomes a document. Sent with the same file again, it reads it anew.",
     )
 
 
@@ -206,12 +247,14 @@ class DocumentMutation:
         # First, so that nobody else's file is read into memory.
         info.context.app.require_role(*documents.EDITORS)
         file = cast(UploadFile, input.file)
+        mapping = given(input.mapping)
         return Document.from_row(
             await documents.upload_document(
                 info.context.app,
                 _properties(input),
                 file.filename or "",
                 await file.read(documents.max_file_bytes(info.context.app) + 1),
+                mapping=None if mapping is None else mapping.to_names(),
             )
         )
 

@@ -54,6 +54,18 @@ KNOWLEDGE: Final[dict[str, tuple[str, str, str]]] = {
         "Le document avec cette key est dans une autre collection. Omettez collectionId ou déplacez "
         "d'abord le document avec moveDocuments.",
     ),
+    "Only a file whose name ends in .jsonl or .ndjson takes a mapping; leave it out.": (
+        "Nur eine Datei, deren Name auf .jsonl oder .ndjson endet, nimmt ein mapping; bitte "
+        "weglassen.",
+        "Solo un archivo cuyo nombre termina en .jsonl o .ndjson admite un mapping; omítalo.",
+        "Seul un fichier dont le nom se termine par .jsonl ou .ndjson accepte un mapping ; "
+        "omettez-le.",
+    ),
+    "{field} takes 1 to {maximum} names of fields.": (
+        "{field} nimmt 1 bis {maximum} Feldnamen.",
+        "{field} admite de 1 a {maximum} nombres de campos.",
+        "{field} accepte de 1 à {maximum} noms de champs.",
+    ),
     # Lists and the webhook
     'The document with the key "{key}" is in another collection. Move it with moveDocuments first, '
     "or leave it out.": (

@@ -179,7 +179,10 @@ async def submit(clock: Clock, submission: Submission) -> Document:
             return await _create(clock, submission)
         if properties.key is None:
             # The same content is the same document, whatever else is said of it this time.
-            if document.status is DocumentStatus.FAILED and document.folder_path is None:
+            again = document.status is DocumentStatus.FAILED or await _reads_anew(
+                document, submission
+            )
+            if again and document.folder_path is None:
                 await put_task(clock, document, _task(submission))
             return document
         document.key = properties.key
@@ -278,9 +281,20 @@ def _task(submission: Submission) -> IngestionTask:
     )
 
 
+async def _reads_anew(document: Document, submission: Submission) -> bool:
+    """Whether the fields of a file are to be read as something else than what waits. What the
+    version before was read with is not kept, so a mapping always counts once that is stored."""
+    if submission.mapping is None:
+        return False
+    task = await IngestionTask.get_or_none(document_id=document.id)
+    return task is None or task.mapping != submission.mapping
+
+
 async def _is_known(document: Document, submission: Submission) -> bool:
     """Whether this is what was sent last, and it has not failed."""
     if document.content_hash != submission.content_hash or document.status is DocumentStatus.FAILED:
+        return False
+    if await _reads_anew(document, submission):
         return False
     task = await IngestionTask.get_or_none(document_id=document.id)
     for field in ("title", "type", "category", "language", "source"):
