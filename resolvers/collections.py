@@ -23,6 +23,7 @@ from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.audiences import readable_collections
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
+from texts import fill
 
 # Who looks after the documents.
 KEEPERS: Final = (Role.EDITOR, Role.ADMIN)
@@ -128,7 +129,10 @@ async def delete_collection(context: Context, collection_id: UUID | None) -> UUI
         if count:
             raise InvalidInput(
                 "id",
-                f"There are {count} documents in this collection. Move or delete them first.",
+                fill(
+                    "There are {count} documents in this collection. Move or delete them first.",
+                    count=count,
+                ),
             )
         await collection.delete()
     context.services.knowledge.documents.forget()
@@ -152,7 +156,7 @@ async def move_documents(
     if collection is None:
         raise NotFound("collection")
     if not 1 <= len(document_ids) <= MAX_MOVED:
-        raise InvalidInput("documentIds", f"Name 1 to {MAX_MOVED} documents.")
+        raise InvalidInput("documentIds", fill("Name 1 to {maximum} documents.", maximum=MAX_MOVED))
     wanted = dict.fromkeys(one for one in document_ids if one is not None)
     found = {
         row.id: row for row in await Document.filter(id__in=list(wanted), deleted_at__isnull=True)
@@ -217,7 +221,10 @@ def _check_audience(collection: Collection, change: CollectionChange) -> None:
                 field, "People and groups count only with the audience NAMED; choose that, too."
             )
         if len(named or ()) > MAX_NAMED:
-            raise InvalidInput(field, f"At most {MAX_NAMED} can be named; make a group of them.")
+            raise InvalidInput(
+                field,
+                fill("At most {maximum} can be named; make a group of them.", maximum=MAX_NAMED),
+            )
     if audience is Audience.ROLES and not (
         collection.roles if change.roles is None else change.roles
     ):
@@ -254,7 +261,9 @@ async def find_people(services: Services, field: str, emails: Sequence[str]) -> 
     for email in wanted:
         user = found.get(email)
         if user is None or (services.require_verified_email and user.email_verified_at is None):
-            raise InvalidInput(field, f"There is no confirmed account with {email}.")
+            raise InvalidInput(
+                field, fill("There is no confirmed account with {email}.", email=email)
+            )
     return [found[email] for email in wanted]
 
 

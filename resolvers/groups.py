@@ -14,6 +14,7 @@ from resolvers.collections import KEEPERS, check_name, find_people
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.paging import Page, PageRequest, id_page
+from texts import fill
 
 # People who are added or removed at once.
 MAX_CHANGES: Final = 100
@@ -84,7 +85,9 @@ async def update_group(
         raise NotFound("group")
     for field, people in (("addEmails", add), ("removeUserIds", remove)):
         if len(people) > MAX_CHANGES:
-            raise InvalidInput(field, f"At most {MAX_CHANGES} people at once.")
+            raise InvalidInput(
+                field, fill("At most {maximum} people at once.", maximum=MAX_CHANGES)
+            )
     if name is not None:
         group.name = check_name(name)
     added = await find_people(context.services, "addEmails", add)

@@ -11,6 +11,7 @@ from rag.loading import RECORD_SUFFIXES
 from rag.loading.mapping import MAX_NAME, MAX_NAMES
 from resolvers.errors import InvalidInput
 from resolvers.text import check_text
+from texts import fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,12 @@ def check_mapping(names: Names | None, file_name: str) -> dict[str, Any] | None:
             continue
         field = f"mapping.{property.name}"
         if not 1 <= len(listed) <= MAX_NAMES:
-            raise InvalidInput(field, f"{field} takes 1 to {MAX_NAMES} names of fields.")
+            raise InvalidInput(
+                field,
+                fill(
+                    "{field} takes 1 to {maximum} names of fields.", field=field, maximum=MAX_NAMES
+                ),
+            )
         for name in listed:
             check_text(field, name, maximum=MAX_NAME)
         checked[property.name] = list(listed)

@@ -15,6 +15,7 @@ from resolvers.errors import InvalidInput
 from resolvers.knowledge.documents import EDITORS
 from resolvers.knowledge.submission import MAX_KEY, MAX_SOURCE
 from resolvers.text import check_text
+from texts import fill
 
 MAX_ENTRIES: Final = 10_000
 
@@ -96,8 +97,11 @@ async def _refuse_moved(listed: Iterable[str], collection_id: UUID) -> None:
     if elsewhere is not None:
         raise InvalidInput(
             "entries",
-            f'The document with the key "{elsewhere.key}" is in another collection. Move it with '
-            "moveDocuments first, or leave it out.",
+            fill(
+                'The document with the key "{key}" is in another collection. Move it with '
+                "moveDocuments first, or leave it out.",
+                key=elsewhere.key,
+            ),
         )
 
 
@@ -108,16 +112,19 @@ def _is_listed(key: str, listed: dict[str, str]) -> bool:
 
 def _checked(entries: Sequence[tuple[str, str]]) -> dict[str, str]:
     if len(entries) > MAX_ENTRIES:
-        raise InvalidInput("entries", f"A manifest has at most {MAX_ENTRIES} entries.")
+        raise InvalidInput(
+            "entries", fill("A manifest has at most {maximum} entries.", maximum=MAX_ENTRIES)
+        )
     listed: dict[str, str] = {}
     for key, digest in entries:
         key, digest = key.strip(), digest.strip().lower()
         check_text("entries", key, maximum=MAX_KEY)
         if key in listed:
-            raise InvalidInput("entries", f'The key "{key}" is listed twice.')
+            raise InvalidInput("entries", fill('The key "{key}" is listed twice.', key=key))
         if not _SHA256.fullmatch(digest):
             raise InvalidInput(
-                "entries", f'The hash of "{key}" is no SHA-256 in 64 hexadecimal digits.'
+                "entries",
+                fill('The hash of "{key}" is no SHA-256 in 64 hexadecimal digits.', key=key),
             )
         listed[key] = digest
     return listed

@@ -25,6 +25,7 @@ from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput
 from resolvers.text import check_text
+from texts import fill
 
 MAX_TITLE: Final = 300
 MAX_CONTENT: Final = 2_000_000
@@ -136,13 +137,19 @@ def file_submission(
     if suffix not in SUFFIXES:
         raise InvalidInput(
             "file",
-            f"{name}: files of this kind cannot be read. "
-            f"The name must end in one of {', '.join(sorted(SUFFIXES))}.",
+            fill(
+                "{name}: files of this kind cannot be read. "
+                "The name must end in one of {suffixes}.",
+                name=name,
+                suffixes=", ".join(sorted(SUFFIXES)),
+            ),
         )
     if not data:
-        raise InvalidInput("file", f"{name}: the file is empty.")
+        raise InvalidInput("file", fill("{name}: the file is empty.", name=name))
     if len(data) > max_mb * MEGABYTE:
-        raise InvalidInput("file", f"{name}: the file is larger than {max_mb} MB.")
+        raise InvalidInput(
+            "file", fill("{name}: the file is larger than {maximum} MB.", name=name, maximum=max_mb)
+        )
     checked = check_properties(properties)
     return Submission(replace(checked, source=checked.source or name), data, name, mapping)
 

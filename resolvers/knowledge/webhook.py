@@ -24,6 +24,7 @@ from resolvers.knowledge.submission import (
     text_submission,
 )
 from resolvers.text import check_text
+from texts import fill
 
 # Documents and keys to delete in one call, together.
 MAX_ITEMS: Final = 100
@@ -67,7 +68,9 @@ def read_delivery(body: object, read_id: ReadId) -> Delivery:
     documents = _list(body, "documents")
     delete = _list(body, "delete")
     if not 1 <= len(documents) + len(delete) <= MAX_ITEMS:
-        raise InvalidInput("documents", f"A call holds 1 to {MAX_ITEMS} documents and keys.")
+        raise InvalidInput(
+            "documents", fill("A call holds 1 to {maximum} documents and keys.", maximum=MAX_ITEMS)
+        )
     keys = [_key(f"delete[{number}]", key) for number, key in enumerate(delete)]
     paths = [f"documents[{number}]." for number in range(len(documents))]
     read = [
@@ -167,14 +170,15 @@ def _document(
         raise InvalidInput(path.rstrip(".") or "body", "A document must be a JSON object.")
     if unknown := value.keys() - _FIELDS:
         raise InvalidInput(
-            path + _shown(unknown), f"A document has the fields {', '.join(sorted(_FIELDS))}."
+            path + _shown(unknown),
+            fill("A document has the fields {fields}.", fields=", ".join(sorted(_FIELDS))),
         )
     for field, text in value.items():
         if text is not None and not isinstance(text, str):
-            raise InvalidInput(path + field, f"{field} must be a text.")
+            raise InvalidInput(path + field, fill("{field} must be a text.", field=field))
     for field in ("key", "title", "content"):
         if value.get(field) is None:
-            raise InvalidInput(path + field, f"{field} is missing.")
+            raise InvalidInput(path + field, fill("{field} is missing.", field=field))
     collection_id = _collection_id(path, value, read_id) or otherwise
     properties = {field: value.get(field) for field in _FIELDS - {"content", "collectionId"}}
     with _below(path):
@@ -189,7 +193,7 @@ def _collection_id(path: str, body: dict[str, Any], read_id: ReadId) -> UUID | N
         return None
     field = "collectionId"
     if not isinstance(value, str):
-        raise InvalidInput(path + field, f"{field} must be a text.")
+        raise InvalidInput(path + field, fill("{field} must be a text.", field=field))
     found = read_id(value)
     if found is None:
         raise InvalidInput(path + field, "There is no such collection.")
@@ -199,7 +203,7 @@ def _collection_id(path: str, body: dict[str, Any], read_id: ReadId) -> UUID | N
 def _list(body: dict[str, Any], field: str) -> list[Any]:
     value = body.get(field, [])
     if not isinstance(value, list):
-        raise InvalidInput(field, f"{field} must be a list.")
+        raise InvalidInput(field, fill("{field} must be a list.", field=field))
     return value
 
 
