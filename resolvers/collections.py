@@ -16,7 +16,7 @@ from tortoise.exceptions import IntegrityError
 from models.collection import GENERAL_ID, Audience, Collection, CollectionMember, UserGroup
 from models.document import Document
 from models.store import Store
-from models.user import Role, User
+from models.user import EDITORS, Role, User
 from resolvers.context import Context, Services
 from resolvers.email_address import normalise
 from resolvers.errors import InvalidInput, NotFound
@@ -25,8 +25,6 @@ from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
 from texts import fill
 
-# Who looks after the documents.
-KEEPERS: Final = (Role.EDITOR, Role.ADMIN)
 MAX_NAME: Final = 80
 # People, and groups, that one collection names. More people go into a group.
 MAX_NAMED: Final = 100
@@ -74,7 +72,7 @@ async def resolve_collection(context: Context, collection_id: UUID | None) -> Co
     Raises:
         Unauthenticated, Forbidden, NotFound
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     found = await Collection.get_or_none(id=GENERAL_ID if collection_id is None else collection_id)
     if found is None:
         raise NotFound("collection")
@@ -89,7 +87,7 @@ async def create_collection(context: Context, change: CollectionChange) -> Colle
         InvalidInput: the name is taken, or the audience does not fit who is named.
         NotFound: a group.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     return await _store(context.services, Collection(roles=[]), change)
 
 
@@ -103,7 +101,7 @@ async def update_collection(
         InvalidInput: as in `create_collection`.
         NotFound: the collection, or a group.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     store = context.services.store
     async with store.transaction():
         collection = await _lock(store, collection_id)
@@ -119,7 +117,7 @@ async def delete_collection(context: Context, collection_id: UUID | None) -> UUI
         Unauthenticated, Forbidden, NotFound
         InvalidInput: there are documents in it, or it is the general one.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     store = context.services.store
     async with store.transaction():
         collection = await _lock(store, collection_id)
@@ -149,7 +147,7 @@ async def move_documents(
         NotFound: a document, or the collection.
         InvalidInput: none or too many are named.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     collection = None
     if collection_id is not None:
         collection = await Collection.get_or_none(id=collection_id)

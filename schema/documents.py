@@ -12,6 +12,7 @@ from starlette.datastructures import UploadFile
 from strawberry import UNSET
 from strawberry.file_uploads import Upload
 
+from models.user import EDITORS
 from resolvers.knowledge import documents, manifest, progress
 from resolvers.knowledge.base import IndexProgress as Progress
 from resolvers.knowledge.field_mapping import Names
@@ -245,7 +246,7 @@ class DocumentMutation:
         input: Annotated[UploadDocumentInput, strawberry.argument(description="The file.")],
     ) -> DocumentResult:
         # First, so that nobody else's file is read into memory.
-        info.context.app.require_role(*documents.EDITORS)
+        info.context.app.require_role(*EDITORS)
         file = cast(UploadFile, input.file)
         mapping = given(input.mapping)
         return Document.from_row(

@@ -99,6 +99,14 @@ class Document(Node):
         )
 
     @classmethod
+    async def readable(cls, info: Info, document_id: UUID | None) -> Document | None:
+        """What something refers to; None once it was deleted, or if the viewer may not see it."""
+        if document_id is None:
+            return None
+        row = await info.context.loaders.documents.load(document_id)
+        return None if row is None or row.deleted_at is not None else cls.from_row(row)
+
+    @classmethod
     def from_row(cls, row: DocumentRow) -> Document:
         return cls(
             collection_id=row.collection_id,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
-from models.user import Role
+from models.user import EDITORS
 from rag.loading.limits import MEGABYTE
 from resolvers.collections import resolve_collection
 from resolvers.context import Context, Services
@@ -27,7 +27,6 @@ from resolvers.knowledge.submission import (
     text_submission,
 )
 
-EDITORS: Final = (Role.EDITOR, Role.ADMIN)
 _PAGE: Final = 1_000
 
 

@@ -9,10 +9,10 @@ from typing import Final
 from uuid import UUID
 
 from models.document import Document, DocumentStatus
+from models.user import EDITORS
 from resolvers.collections import resolve_collection
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
-from resolvers.knowledge.documents import EDITORS
 from resolvers.knowledge.submission import MAX_KEY, MAX_SOURCE
 from resolvers.text import check_text
 from texts import fill

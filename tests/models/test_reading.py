@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,14 +23,6 @@ from models.user import User
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
-    store = Store(empty_database_url)
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def _fill() -> tuple[User, ChatSession]:

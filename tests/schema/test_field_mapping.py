@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +10,7 @@ import pytest
 from models.document import Document
 from models.ingestion import IngestionTask
 from models.user import Role
-from rag.embedding.fake import FakeEmbedder
-from tests.application import Running, running_app, test_settings
+from tests.application import Running
 from tests.schema.test_documents import settled, upload
 
 pytestmark = pytest.mark.anyio
@@ -24,42 +21,31 @@ FAQ = "".join(
 ).encode()
 
 
-@pytest.fixture
-async def app(
-    anyio_backend: str, empty_database_url: str, tmp_path: Path
-) -> AsyncIterator[Running]:
-    """The application without documents, on each kind of store."""
-    (tmp_path / "kb").mkdir()
-    settings = test_settings(tmp_path, empty_database_url)
-    async with running_app(settings, embedder=FakeEmbedder()) as running:
-        running.services.store.bind()
-        await running.services.knowledge.pipeline()
-        yield running
-
-
 async def texts() -> list[tuple[str, str, str | None]]:
     rows = await Document.all().order_by("title")
     return [(row.title, row.content, row.language) for row in rows]
 
 
-async def test_a_mapping_says_which_fields_are_what(app: Running) -> None:
+async def test_a_mapping_says_which_fields_are_what(empty_app: Running) -> None:
     """Without it the file fails; with it each record is a document; another one reads it anew."""
-    token = await app.login("eve@example.com", Role.EDITOR)
-    added = await upload(app, token, "faq.jsonl", FAQ)
-    failed = await settled(app, token, added["id"])
+    token = await empty_app.login("eve@example.com", Role.EDITOR)
+    added = await upload(empty_app, token, "faq.jsonl", FAQ)
+    failed = await settled(empty_app, token, added["id"])
     assert failed["failure"] == (
         'faq.jsonl: line 1: no text in "content" or "text" or "body"; name the right field in the '
         "field mapping."
     )
     mapping: dict[str, Any] = {"title": ["q"], "content": ["a"], "language": ["meta.tongue"]}
-    again = await upload(app, token, "faq.jsonl", FAQ, mapping=mapping)
+    again = await upload(empty_app, token, "faq.jsonl", FAQ, mapping=mapping)
     assert (again["id"], again["status"]) == (added["id"], "PENDING")
-    assert (await settled(app, token, added["id"]))["status"] == "READY"
+    assert (await settled(empty_app, token, added["id"]))["status"] == "READY"
     assert await texts() == [("Question 1?", "Answer 1.", "de"), ("Question 2?", "Answer 2.", "de")]
-    assert (await upload(app, token, "faq.jsonl", FAQ))["status"] == "READY"
-    joined = await upload(app, token, "faq.jsonl", FAQ, mapping={**mapping, "content": ["q", "a"]})
+    assert (await upload(empty_app, token, "faq.jsonl", FAQ))["status"] == "READY"
+    joined = await upload(
+        empty_app, token, "faq.jsonl", FAQ, mapping={**mapping, "content": ["q", "a"]}
+    )
     assert (joined["id"], joined["status"]) == (added["id"], "PENDING")
-    assert (await settled(app, token, added["id"]))["version"] == 2
+    assert (await settled(empty_app, token, added["id"]))["version"] == 2
     assert (await Document.get(title="Question 1?")).content == "Question 1?\n\nAnswer 1."
 
 
@@ -73,18 +59,20 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_a_wrong_mapping_names_its_field(app: Running) -> None:
+async def test_a_wrong_mapping_names_its_field(empty_app: Running) -> None:
     """Nothing is stored; a mapping without names says nothing; other files take none."""
-    token = await app.login("eve@example.com", Role.EDITOR)
+    token = await empty_app.login("eve@example.com", Role.EDITOR)
     for mapping, field in WRONG:
-        refused = await upload(app, token, "faq.jsonl", FAQ, mapping=mapping)
+        refused = await upload(empty_app, token, "faq.jsonl", FAQ, mapping=mapping)
         assert (refused["__typename"], refused["field"]) == ("InvalidInput", field)
-    refused = await upload(app, token, "faq.md", b"# Text", mapping={"title": ["q"]})
+    refused = await upload(empty_app, token, "faq.md", b"# Text", mapping={"title": ["q"]})
     assert (refused["field"], refused["problem"]) == (
         "mapping",
         "Only a file whose name ends in .jsonl or .ndjson takes a mapping; leave it out.",
     )
     assert await Document.all().count() == 0
-    usual = await upload(app, token, "a.NDJSON", b'{"text": "Text."}', mapping={"title": None})
-    assert (await settled(app, token, usual["id"]))["status"] == "READY"
+    usual = await upload(
+        empty_app, token, "a.NDJSON", b'{"text": "Text."}', mapping={"title": None}
+    )
+    assert (await settled(empty_app, token, usual["id"]))["status"] == "READY"
     assert await IngestionTask.all().count() == 0
