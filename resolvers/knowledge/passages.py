@@ -51,6 +51,9 @@ class _Kept(Generic[Key, Value]):
         self._most = most
         self._values: OrderedDict[Key, Value] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._values)
+
     async def get(
         self,
         keys: Sequence[Key],
