@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from tortoise import fields
 
@@ -14,6 +15,10 @@ class Role(StrEnum):
     USER = "USER"
     EDITOR = "EDITOR"
     ADMIN = "ADMIN"
+
+
+# Who looks after the documents and the answers.
+EDITORS: Final = (Role.EDITOR, Role.ADMIN)
 
 
 class User(Row):

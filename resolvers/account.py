@@ -19,7 +19,7 @@ from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput,
 from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, REFRESH_PREFIX, hash_opaque_token, new_opaque_token
-from texts import Language
+from texts import Language, fill
 
 log = logging.getLogger("groundql.accounts")
 
@@ -169,7 +169,9 @@ def _checked_name(name: str | None, email: str) -> str:
         return email.rpartition("@")[0][:MAX_NAME_LENGTH]
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise InvalidInput("displayName", f"A name has 1 to {MAX_NAME_LENGTH} characters.")
+        raise InvalidInput(
+            "displayName", fill("A name has 1 to {maximum} characters.", maximum=MAX_NAME_LENGTH)
+        )
     categories = {unicodedata.category(char) for char in name}
     if categories & {"Cc", "Cs", "Zl", "Zp"} or not _BIDI_CONTROLS.isdisjoint(name):
         raise InvalidInput("displayName", "The name contains a control character; remove it.")

@@ -16,16 +16,15 @@ from tortoise.exceptions import IntegrityError
 from models.collection import GENERAL_ID, Audience, Collection, CollectionMember, UserGroup
 from models.document import Document
 from models.store import Store
-from models.user import Role, User
+from models.user import EDITORS, Role, User
 from resolvers.context import Context, Services
 from resolvers.email_address import normalise
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.audiences import readable_collections
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
+from texts import fill
 
-# Who looks after the documents.
-KEEPERS: Final = (Role.EDITOR, Role.ADMIN)
 MAX_NAME: Final = 80
 # People, and groups, that one collection names. More people go into a group.
 MAX_NAMED: Final = 100
@@ -73,7 +72,7 @@ async def resolve_collection(context: Context, collection_id: UUID | None) -> Co
     Raises:
         Unauthenticated, Forbidden, NotFound
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     found = await Collection.get_or_none(id=GENERAL_ID if collection_id is None else collection_id)
     if found is None:
         raise NotFound("collection")
@@ -88,7 +87,7 @@ async def create_collection(context: Context, change: CollectionChange) -> Colle
         InvalidInput: the name is taken, or the audience does not fit who is named.
         NotFound: a group.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     return await _store(context.services, Collection(roles=[]), change)
 
 
@@ -102,7 +101,7 @@ async def update_collection(
         InvalidInput: as in `create_collection`.
         NotFound: the collection, or a group.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     store = context.services.store
     async with store.transaction():
         collection = await _lock(store, collection_id)
@@ -118,7 +117,7 @@ async def delete_collection(context: Context, collection_id: UUID | None) -> UUI
         Unauthenticated, Forbidden, NotFound
         InvalidInput: there are documents in it, or it is the general one.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     store = context.services.store
     async with store.transaction():
         collection = await _lock(store, collection_id)
@@ -128,7 +127,10 @@ async def delete_collection(context: Context, collection_id: UUID | None) -> UUI
         if count:
             raise InvalidInput(
                 "id",
-                f"There are {count} documents in this collection. Move or delete them first.",
+                fill(
+                    "There are {count} documents in this collection. Move or delete them first.",
+                    count=count,
+                ),
             )
         await collection.delete()
     context.services.knowledge.documents.forget()
@@ -145,14 +147,14 @@ async def move_documents(
         NotFound: a document, or the collection.
         InvalidInput: none or too many are named.
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     collection = None
     if collection_id is not None:
         collection = await Collection.get_or_none(id=collection_id)
     if collection is None:
         raise NotFound("collection")
     if not 1 <= len(document_ids) <= MAX_MOVED:
-        raise InvalidInput("documentIds", f"Name 1 to {MAX_MOVED} documents.")
+        raise InvalidInput("documentIds", fill("Name 1 to {maximum} documents.", maximum=MAX_MOVED))
     wanted = dict.fromkeys(one for one in document_ids if one is not None)
     found = {
         row.id: row for row in await Document.filter(id__in=list(wanted), deleted_at__isnull=True)
@@ -217,7 +219,10 @@ def _check_audience(collection: Collection, change: CollectionChange) -> None:
                 field, "People and groups count only with the audience NAMED; choose that, too."
             )
         if len(named or ()) > MAX_NAMED:
-            raise InvalidInput(field, f"At most {MAX_NAMED} can be named; make a group of them.")
+            raise InvalidInput(
+                field,
+                fill("At most {maximum} can be named; make a group of them.", maximum=MAX_NAMED),
+            )
     if audience is Audience.ROLES and not (
         collection.roles if change.roles is None else change.roles
     ):
@@ -254,7 +259,9 @@ async def find_people(services: Services, field: str, emails: Sequence[str]) -> 
     for email in wanted:
         user = found.get(email)
         if user is None or (services.require_verified_email and user.email_verified_at is None):
-            raise InvalidInput(field, f"There is no confirmed account with {email}.")
+            raise InvalidInput(
+                field, fill("There is no confirmed account with {email}.", email=email)
+            )
     return [found[email] for email in wanted]
 
 

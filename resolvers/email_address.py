@@ -7,6 +7,7 @@ import unicodedata
 from email_validator import EmailNotValidError, validate_email
 
 from resolvers.errors import InvalidInput
+from texts import fill
 
 _MAX_LENGTH = 254  # RFC 5321: 256 octets with the angle brackets
 
@@ -28,7 +29,9 @@ def normalise(email: str, *, field: str = "email") -> str:
     if not email:
         raise InvalidInput(field, "Please enter an email address.")
     if len(email) > _MAX_LENGTH:  # before any parsing, whose cost grows faster than the length
-        raise InvalidInput(field, f"An email address has at most {_MAX_LENGTH} characters.")
+        raise InvalidInput(
+            field, fill("An email address has at most {maximum} characters.", maximum=_MAX_LENGTH)
+        )
     try:
         valid = validate_email(
             unicodedata.normalize("NFC", email).lower(),

@@ -9,11 +9,12 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from models.collection import GroupMember, UserGroup
-from models.user import Role
-from resolvers.collections import KEEPERS, check_name, find_people
+from models.user import EDITORS, Role
+from resolvers.collections import check_name, find_people
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.paging import Page, PageRequest, id_page
+from texts import fill
 
 # People who are added or removed at once.
 MAX_CHANGES: Final = 100
@@ -25,7 +26,7 @@ async def list_groups(context: Context, request: PageRequest) -> Page[UserGroup]
     Raises:
         Unauthenticated, Forbidden, BadUserInput
     """
-    context.require_role(*KEEPERS)
+    context.require_role(*EDITORS)
     return await id_page(UserGroup.all(), request, newest_first=False)
 
 
@@ -35,7 +36,7 @@ async def get_group(context: Context, group_id: UUID) -> UserGroup | None:
     Raises:
         Unauthenticated
     """
-    if context.require_viewer().user.role not in KEEPERS:
+    if context.require_viewer().user.role not in EDITORS:
         return None
     return await UserGroup.get_or_none(id=group_id)
 
@@ -84,7 +85,9 @@ async def update_group(
         raise NotFound("group")
     for field, people in (("addEmails", add), ("removeUserIds", remove)):
         if len(people) > MAX_CHANGES:
-            raise InvalidInput(field, f"At most {MAX_CHANGES} people at once.")
+            raise InvalidInput(
+                field, fill("At most {maximum} people at once.", maximum=MAX_CHANGES)
+            )
     if name is not None:
         group.name = check_name(name)
     added = await find_people(context.services, "addEmails", add)

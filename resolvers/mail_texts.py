@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
 
-from texts import ENGLISH, Language, translate
+from texts import ENGLISH, Language, fill, translate
 
 COPY = "Or copy this address into your browser:"
 
@@ -30,7 +30,10 @@ def verification(base_url: str, email: str, token: str, language: Language = ENG
         language,
         "Please confirm your email address",
         [
-            f"Someone, hopefully you, registered at GroundQL with the address {email}.",
+            fill(
+                "Someone, hopefully you, registered at GroundQL with the address {email}.",
+                email=email,
+            ),
             "Open this link and press the button to confirm that the address is yours:",
         ],
         link,
@@ -48,7 +51,10 @@ def account_exists(base_url: str, email: str, language: Language = ENGLISH) -> M
         language,
         "You already have an account",
         [
-            f"Someone, perhaps you, tried to register at GroundQL with the address {email}.",
+            fill(
+                "Someone, perhaps you, tried to register at GroundQL with the address {email}.",
+                email=email,
+            ),
             "You already have an account, so nothing was changed. Log in with your password:",
         ],
         base_url,
@@ -64,7 +70,7 @@ def shared(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
         "A conversation was shared with you",
         [
             "Someone who uses GroundQL has shared a conversation with you.",
-            f"Log in with the address {email} to see it in your list:",
+            fill("Log in with the address {email} to see it in your list:", email=email),
         ],
         base_url,
         "Go to GroundQL",
@@ -79,8 +85,11 @@ def invitation(base_url: str, email: str, language: Language = ENGLISH) -> MailT
         "A conversation was shared with you",
         [
             "Someone who uses GroundQL has shared a conversation with you.",
-            f"To see it, register with exactly this address, {email}, and open the link in the "
-            "mail that follows; the conversation is in your list then:",
+            fill(
+                "To see it, register with exactly this address, {email}, and open the link in the "
+                "mail that follows; the conversation is in your list then:",
+                email=email,
+            ),
         ],
         base_url,
         "Go to GroundQL",

@@ -13,6 +13,7 @@ from resolvers.access import require_part
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.text import check_text
+from texts import fill
 
 MAX_TAGS = 20
 MAX_TAG = 40
@@ -68,7 +69,9 @@ def check_tags(tags: Sequence[str]) -> list[str]:
         check_text("tags", tag, maximum=MAX_TAG)
         kept.setdefault(tag.casefold(), tag)
         if len(kept) > MAX_TAGS:
-            raise InvalidInput("tags", f"At most {MAX_TAGS} tags are allowed.")
+            raise InvalidInput(
+                "tags", fill("At most {maximum} tags are allowed.", maximum=MAX_TAGS)
+            )
     return [kept[key] for key in sorted(kept)]
 
 

@@ -14,6 +14,7 @@ import argon2
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from resolvers.errors import InvalidInput
+from texts import fill
 
 log = logging.getLogger("groundql.accounts")
 
@@ -42,9 +43,13 @@ def check_password(password: str, email: str, *, field: str = "password") -> Non
     if normal is None or len(normal) > MAX_LENGTH:
         if _UNSTORABLE.search(password):
             raise InvalidInput(field, "The password contains a character that cannot be stored.")
-        raise InvalidInput(field, f"The password must have at most {MAX_LENGTH} characters.")
+        raise InvalidInput(
+            field, fill("The password must have at most {maximum} characters.", maximum=MAX_LENGTH)
+        )
     if len(normal) < MIN_LENGTH:
-        raise InvalidInput(field, f"The password must have at least {MIN_LENGTH} characters.")
+        raise InvalidInput(
+            field, fill("The password must have at least {minimum} characters.", minimum=MIN_LENGTH)
+        )
     folded = normal.casefold()
     if folded in _COMMON:
         raise InvalidInput(

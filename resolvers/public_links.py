@@ -19,6 +19,7 @@ from resolvers.paging import Page, PageRequest, id_page
 from resolvers.replies.start import lock_session
 from resolvers.text import one_line
 from resolvers.tokens import TokenService
+from texts import fill
 
 # Links of one session that are in force.
 MAX_LINKS = 50
@@ -92,7 +93,10 @@ async def create_public_link(
         if await PublicLink.filter(session_id=session.id, revoked_at=None).count() >= MAX_LINKS:
             raise InvalidInput(
                 "sessionId",
-                f"A conversation has at most {MAX_LINKS} public links; revoke one first.",
+                fill(
+                    "A conversation has at most {maximum} public links; revoke one first.",
+                    maximum=MAX_LINKS,
+                ),
             )
         return await PublicLink.create(
             session_id=session.id, reply_id=reply_id, created_at=context.services.clock.now()

@@ -20,7 +20,7 @@ from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.audiences import check_newcomer, why_not_join
 from resolvers.replies.start import lock_session
 from resolvers.session_bus import ParticipantsChanged
-from texts import Language
+from texts import Language, fill
 
 # Participants and open invitations of one session together.
 MAX_PEOPLE = 50
@@ -219,7 +219,10 @@ async def _check_room(session: ChatSession) -> None:
     if people + invited >= MAX_PEOPLE:
         raise InvalidInput(
             "email",
-            f"A conversation has at most {MAX_PEOPLE} people, with those who are invited.",
+            fill(
+                "A conversation has at most {maximum} people, with those who are invited.",
+                maximum=MAX_PEOPLE,
+            ),
         )
 
 

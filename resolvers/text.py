@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from resolvers.errors import InvalidInput
+from texts import fill
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -18,17 +19,31 @@ def check_text(field: str, text: str, *, maximum: int, minimum: int = 1) -> None
         InvalidInput: names `field`.
     """
     if len(text) < minimum:
-        raise InvalidInput(field, f"{field} is too short: at least {minimum} characters.")
+        raise InvalidInput(
+            field,
+            fill(
+                "{field} is too short: at least {minimum} characters.", field=field, minimum=minimum
+            ),
+        )
     if len(text) > maximum:
         raise InvalidInput(
-            field, f"{field} is too long: {len(text)} characters, at most {maximum} are allowed."
+            field,
+            fill(
+                "{field} is too long: {length} characters, at most {maximum} are allowed.",
+                field=field,
+                length=len(text),
+                maximum=maximum,
+            ),
         )
     if "\0" in text:
-        raise InvalidInput(field, f"{field} contains a NUL character; remove it.")
+        raise InvalidInput(field, fill("{field} contains a NUL character; remove it.", field=field))
     if _SURROGATE.search(text):
         raise InvalidInput(
             field,
-            f"{field} contains half of a surrogate pair, which is not a character; remove it.",
+            fill(
+                "{field} contains half of a surrogate pair, which is not a character; remove it.",
+                field=field,
+            ),
         )
 
 

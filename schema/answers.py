@@ -26,7 +26,8 @@ describe_enum(
     "What became of a group of unanswered questions.",
     {
         "OPEN": "Nobody has dealt with it.",
-        "SOLVED": "The documents answer it now. Another question that finds nothing opens it.",
+        "SOLVED": "The documents, or an approved answer, answer it now. Another question that "
+        "finds nothing opens it.",
         "DISMISSED": "It is of no interest, whoever asks again.",
     },
 )
@@ -49,10 +50,7 @@ class ApprovedAnswer(Node):
 
     @strawberry.field(description="Its source; null without one, and once that was deleted.")
     async def document(self, info: Info) -> Document | None:
-        if self.row.document_id is None:
-            return None
-        row = await info.context.loaders.documents.load(self.row.document_id)
-        return None if row is None or row.deleted_at is not None else Document.from_row(row)
+        return await Document.readable(info, self.row.document_id)
 
     @classmethod
     def from_row(cls, row: ApprovedAnswerRow) -> ApprovedAnswer:
@@ -104,6 +102,10 @@ class ApproveAnswerInput:
         default=UNSET,
         description="What the document says, word for word, at most 4,000 characters. Absent: its "
         "passage that fits the question best.",
+    )
+    unanswered_group_id: strawberry.ID | None = strawberry.field(
+        default=UNSET,
+        description="The group of unanswered questions that it answers, which becomes SOLVED.",
     )
 
 
@@ -171,8 +173,8 @@ class AnswersQuery:
 @strawberry.type
 class AnswersMutation:
     @strawberry.mutation(
-        description="Give a question, and close paraphrases of it, this answer from now on. Needs "
-        "EDITOR or ADMIN."
+        description="Give a question, and close paraphrases of it, this answer from now on. Open "
+        "groups of unanswered questions that it answers become SOLVED. Needs EDITOR or ADMIN."
     )
     @answers_problems
     async def approve_answer(
@@ -187,6 +189,7 @@ class AnswersMutation:
             message_id=_known_or_missing("ChatMessage", message_id),
             document_id=_known_or_missing("Document", document_id),
             quote=given(input.quote),
+            group_id=_known_or_missing("UnansweredGroup", given(input.unanswered_group_id)),
         )
         return ApprovedAnswer.from_row(await approving.approve(info.context.app, approval))
 
@@ -216,7 +219,8 @@ class AnswersMutation:
         return Deleted(id=global_id("ApprovedAnswer", key))
 
     @strawberry.mutation(
-        description="Say what became of a group of unanswered questions. Needs EDITOR or ADMIN."
+        description="Say what became of a group of unanswered questions: SOLVED, for example, once "
+        "a document was added that answers it. Needs EDITOR or ADMIN."
     )
     @answers_problems
     async def set_unanswered_state(

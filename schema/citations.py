@@ -43,10 +43,7 @@ class Citation:
         "see it any longer."
     )
     async def document(self, info: Info) -> Document | None:
-        if self.document_id is None:
-            return None
-        row = await info.context.loaders.documents.load(self.document_id)
-        return None if row is None or row.deleted_at is not None else Document.from_row(row)
+        return await Document.readable(info, self.document_id)
 
     @classmethod
     def from_row(cls, row: CitationRow) -> Citation:

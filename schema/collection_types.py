@@ -10,8 +10,8 @@ from strawberry import UNSET
 from models.collection import Audience
 from models.collection import Collection as CollectionRow
 from models.collection import UserGroup as GroupRow
+from models.user import EDITORS
 from resolvers import groups
-from resolvers.collections import KEEPERS
 from schema.account import Role, User
 from schema.connection import After, Before, Connection, First, Last, connection, page_request
 from schema.context import Info
@@ -105,4 +105,4 @@ class Collection(Node):
 
 
 def _is_keeper(info: Info) -> bool:
-    return info.context.app.require_viewer().user.role in KEEPERS
+    return info.context.app.require_viewer().user.role in EDITORS

@@ -12,8 +12,10 @@ from starlette.datastructures import UploadFile
 from strawberry import UNSET
 from strawberry.file_uploads import Upload
 
+from models.user import EDITORS
 from resolvers.knowledge import documents, manifest, progress
 from resolvers.knowledge.base import IndexProgress as Progress
+from resolvers.knowledge.field_mapping import Names
 from resolvers.knowledge.submission import Properties
 from schema.absent import given
 from schema.chat import Deleted, DeleteResult
@@ -55,6 +57,41 @@ class AddDocumentInput:
     )
 
 
+@strawberry.input(
+    description="Which fields of the records of a JSON Lines file are what. A dot goes into an "
+    "object, as in meta.language. What is not given keeps its usual names."
+)
+class FieldMappingInput:
+    title: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="1 to 20 names: the first field that says something is the title. If not "
+        "given: title, name.",
+    )
+    content: list[str] | None = strawberry.field(
+        default=UNSET,
+        description="1 to 20 names: all that are there are the text, each as a paragraph of its "
+        "own. If not given, the first of content, text, body.",
+    )
+    type: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: type."
+    )
+    category: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: category."
+    )
+    language: list[str] | None = strawberry.field(
+        default=UNSET, description="1 to 20 names. If not given: language, lang."
+    )
+
+    def to_names(self) -> Names:
+        return Names(
+            title=given(self.title),
+            content=given(self.content),
+            type=given(self.type),
+            category=given(self.category),
+            language=given(self.language),
+        )
+
+
 @strawberry.input(description="A file that becomes a document.")
 class UploadDocumentInput:
     file: Upload = strawberry.field(
@@ -83,6 +120,11 @@ class UploadDocumentInput:
         default=UNSET,
         description="The collection that it is put into; the public General if not given. What is "
         "there already stays where it is.",
+    )
+    mapping: FieldMappingInput | None = strawberry.field(
+        default=UNSET,
+        description="Which fields are what, for a file that ends in .jsonl or .ndjson alone. Each "
+        "of its records becomes a document. Sent with the same file again, it reads it anew.",
     )
 
 
@@ -113,7 +155,7 @@ class ManifestEntry:
 class ManifestDifference:
     wanted: list[str] = strawberry.field(
         description="Keys that are new, were changed, or have failed: send them with addDocument "
-        "or uploadDocument, with the same source."
+        "or uploadDocument, with the same source and collection."
     )
     missing: list[str] = strawberry.field(
         description="Keys of documents of this source that the list does not have."
@@ -146,17 +188,23 @@ DocumentResult: TypeAlias = Annotated[
     strawberry.union("DocumentResult", description="The outcome of a change of a document."),
 ]
 ManifestResult: TypeAlias = Annotated[
-    ManifestDifference | InvalidInput,
+    ManifestDifference | InvalidInput | NotFound,
     strawberry.union("ManifestResult", description="The outcome of comparing a manifest."),
 ]
 
 _Input = AddDocumentInput | UploadDocumentInput | UpdateDocumentInput
 
 
+def _collection_id(value: strawberry.ID | None) -> UUID | None:
+    """An id of nothing becomes one that no row has: it is not found."""
+    return None if value is None else row_id("Collection", value) or UUID(int=0)
+
+
 def _properties(input: _Input) -> Properties:
-    source = key = collection = None
+    source = key = collection_id = None
     if not isinstance(input, UpdateDocumentInput):
-        source, key, collection = given(input.source), given(input.key), given(input.collection_id)
+        source, key = given(input.source), given(input.key)
+        collection_id = _collection_id(given(input.collection_id))
     return Properties(
         title=given(input.title),
         type=given(input.type),
@@ -164,10 +212,7 @@ def _properties(input: _Input) -> Properties:
         language=given(input.language),
         source=source,
         key=key,
-        # An id of nothing becomes one that no row has: it is not found.
-        collection_id=None
-        if collection is None
-        else row_id("Collection", collection) or UUID(int=0),
+        collection_id=collection_id,
     )
 
 
@@ -201,14 +246,16 @@ class DocumentMutation:
         input: Annotated[UploadDocumentInput, strawberry.argument(description="The file.")],
     ) -> DocumentResult:
         # First, so that nobody else's file is read into memory.
-        info.context.app.require_role(*documents.EDITORS)
+        info.context.app.require_role(*EDITORS)
         file = cast(UploadFile, input.file)
+        mapping = given(input.mapping)
         return Document.from_row(
             await documents.upload_document(
                 info.context.app,
                 _properties(input),
                 file.filename or "",
                 await file.read(documents.max_file_bytes(info.context.app) + 1),
+                mapping=None if mapping is None else mapping.to_names(),
             )
         )
 
@@ -279,11 +326,19 @@ class DocumentMutation:
                 "list."
             ),
         ] = False,
+        collection_id: Annotated[
+            strawberry.ID | None,
+            strawberry.argument(
+                description="Compare with the documents of this collection alone; a key that "
+                "another collection has is refused. With all collections if not given."
+            ),
+        ] = UNSET,
     ) -> ManifestResult:
         found = await manifest.sync_manifest(
             info.context.app,
             source,
             [(entry.key, entry.hash) for entry in entries],
+            collection_id=_collection_id(given(collection_id)),
             delete_missing=bool(delete_missing),
         )
         return ManifestDifference(wanted=found.wanted, missing=found.missing, deleted=found.deleted)

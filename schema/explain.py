@@ -94,10 +94,7 @@ class RetrievalCandidate:
 
     @strawberry.field(description="Its document; null if the passage was deleted meanwhile.")
     async def document(self, info: Info) -> Document | None:
-        if self.document_id is None:
-            return None
-        row = await info.context.loaders.documents.load(self.document_id)
-        return None if row is None else Document.from_row(row)
+        return await Document.readable(info, self.document_id)
 
     @classmethod
     def from_candidate(cls, one: ExplainedCandidate) -> RetrievalCandidate:

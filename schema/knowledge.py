@@ -21,6 +21,7 @@ from schema.connection import After, Before, Connection, First, Last, connection
 from schema.context import Info
 from schema.enums import describe_enum
 from schema.node import Node, global_id, row_id
+from texts import fill
 
 describe_enum(
     DocumentStatus,
@@ -98,6 +99,14 @@ class Document(Node):
         )
 
     @classmethod
+    async def readable(cls, info: Info, document_id: UUID | None) -> Document | None:
+        """What something refers to; None once it was deleted, or if the viewer may not see it."""
+        if document_id is None:
+            return None
+        row = await info.context.loaders.documents.load(document_id)
+        return None if row is None or row.deleted_at is not None else cls.from_row(row)
+
+    @classmethod
     def from_row(cls, row: DocumentRow) -> Document:
         return cls(
             collection_id=row.collection_id,
@@ -162,7 +171,10 @@ def to_filter(value: DocumentFilter | None) -> Filter:
         value.collection_ids,
     ):
         if len(given(values) or ()) > MAX_FILTER_VALUES:
-            raise InvalidInput("filter", f"A filter takes at most {MAX_FILTER_VALUES} values each.")
+            raise InvalidInput(
+                "filter",
+                fill("A filter takes at most {maximum} values each.", maximum=MAX_FILTER_VALUES),
+            )
     for values in (value.types, value.categories, value.languages):
         for one in given(values) or ():
             check_text("filter", one, maximum=MAX_FILTER_LENGTH)

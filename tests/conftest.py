@@ -80,10 +80,13 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServe
 
 
 @pytest.fixture(scope="session")
-def template_folder(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Path:
+def template_folder(
+    tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path, embedder: Embedder
+) -> Path:
     """A folder with the small knowledge base in `kb` and an SQLite database that holds it."""
     folder = tmp_path_factory.mktemp("knowledge")
     write_documents(folder / "kb")
+    shutil.copy(empty_sqlite, folder / "template.db")
     asyncio.run(prepared_database(folder, f"sqlite://{folder / 'template.db'}", embedder))
     return folder
 
@@ -91,13 +94,14 @@ def template_folder(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder
 @pytest.fixture(scope="session")
 def postgres_template(
     postgres: PostgresServer,
+    empty_postgres: str,
     tmp_path_factory: pytest.TempPathFactory,
     embedder: Embedder,
 ) -> str:
     """The URL of a PostgreSQL database that holds the small knowledge base."""
     folder = tmp_path_factory.mktemp("knowledge-postgres")
     write_documents(folder / "kb")
-    url = postgres.create()
+    url = postgres.create(empty_postgres)
     asyncio.run(prepared_database(folder, url, embedder))
     return url
 

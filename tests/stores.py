@@ -1,30 +1,13 @@
-"""Stores for tests: real SQLite files, migrated once and copied."""
+"""Stores for tests: copies of a real SQLite file that was migrated once."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from models.store import Store
-
-
-def migrated_file(folder: Path) -> Path:
-    """A database file with all tables and no rows. Needs that no event loop runs."""
-    path = folder / "template.db"
-
-    async def migrate() -> None:
-        store = Store(f"sqlite://{path}")
-        await store.open()
-        try:
-            await store.migrate()
-        finally:
-            await store.close()
-
-    asyncio.run(migrate())
-    return path
 
 
 @asynccontextmanager

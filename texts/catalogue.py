@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from functools import cache, lru_cache
 from typing import Final
 
 from texts.failures import FAILURES
@@ -31,35 +30,25 @@ CATALOGUE: Final[dict[str, tuple[str, str, str]]] = {**PROBLEMS, **KNOWLEDGE, **
 PLACE: Final = re.compile(r"\{(\w*)\}")
 
 
-def translate(sentence: str, language: Language) -> str:
-    """The sentence in another language; as it is if the catalogue does not have it."""
-    return sentence if language is ENGLISH else _translated(sentence, language)
+class Filled(str):
+    """An English sentence that still knows its entry and what its places were filled with, so that
+    what somebody typed there, blanks and all, need not be found again in the text."""
+
+    template: str
+    values: dict[str, object]
 
 
-@lru_cache(maxsize=1024)
-def _translated(sentence: str, language: Language) -> str:
-    number = OTHERS.index(language)
-    if sentence in CATALOGUE:
-        return CATALOGUE[sentence][number]
-    for pattern, translations in _patterns():
-        if match := pattern.fullmatch(sentence):
-            return translations[number].format(**match.groupdict())
+def fill(template: str, **values: object) -> Filled:
+    """The sentence of an entry of the catalogue: its places, such as {name}, get these values."""
+    sentence = Filled(template.format(**values))
+    sentence.template, sentence.values = template, values
     return sentence
 
 
-@cache
-def _patterns() -> list[tuple[re.Pattern[str], tuple[str, str, str]]]:
-    """Those with places, as patterns of what the places may hold: a word, number or address."""
-    return [
-        (re.compile(PLACE.sub(r"(?P<\1>[^\\s]+)", _escaped(english))), translations)
-        for english, translations in CATALOGUE.items()
-        if PLACE.search(english)
-    ]
-
-
-def _escaped(english: str) -> str:
-    """For a pattern, but for the places."""
-    parts = PLACE.split(english)
-    return "".join(
-        re.escape(part) if number % 2 == 0 else f"{{{part}}}" for number, part in enumerate(parts)
-    )
+def translate(sentence: str, language: Language) -> str:
+    """The sentence in another language; as it is if the catalogue does not have it."""
+    template = sentence.template if isinstance(sentence, Filled) else sentence
+    if language is ENGLISH or template not in CATALOGUE:
+        return str(sentence)
+    translation = CATALOGUE[template][OTHERS.index(language)]
+    return translation.format(**sentence.values) if isinstance(sentence, Filled) else translation

@@ -54,7 +54,28 @@ KNOWLEDGE: Final[dict[str, tuple[str, str, str]]] = {
         "Le document avec cette key est dans une autre collection. Omettez collectionId ou déplacez "
         "d'abord le document avec moveDocuments.",
     ),
+    "Only a file whose name ends in .jsonl or .ndjson takes a mapping; leave it out.": (
+        "Nur eine Datei, deren Name auf .jsonl oder .ndjson endet, nimmt ein mapping; bitte "
+        "weglassen.",
+        "Solo un archivo cuyo nombre termina en .jsonl o .ndjson admite un mapping; omítalo.",
+        "Seul un fichier dont le nom se termine par .jsonl ou .ndjson accepte un mapping ; "
+        "omettez-le.",
+    ),
+    "{field} takes 1 to {maximum} names of fields.": (
+        "{field} nimmt 1 bis {maximum} Feldnamen.",
+        "{field} admite de 1 a {maximum} nombres de campos.",
+        "{field} accepte de 1 à {maximum} noms de champs.",
+    ),
     # Lists and the webhook
+    'The document with the key "{key}" is in another collection. Move it with moveDocuments first, '
+    "or leave it out.": (
+        'Das Dokument mit dem key "{key}" liegt in einer anderen Sammlung. Verschieben Sie es zuerst '
+        "mit moveDocuments oder lassen Sie es weg.",
+        'El documento con la key "{key}" está en otra colección. Muévalo antes con moveDocuments u '
+        "omítalo.",
+        'Le document avec la key "{key}" est dans une autre collection. Déplacez-le d\'abord avec '
+        "moveDocuments ou omettez-le.",
+    ),
     "A manifest has at most {maximum} entries.": (
         "Ein Manifest hat höchstens {maximum} Einträge.",
         "Un manifiesto tiene como máximo {maximum} entradas.",
@@ -100,10 +121,10 @@ KNOWLEDGE: Final[dict[str, tuple[str, str, str]]] = {
         "Una key aparece dos veces; cada una puede aparecer una vez por llamada.",
         "Une key figure deux fois ; chacune ne peut figurer qu'une fois par appel.",
     ),
-    "Beside documents and delete there is nothing to say.": (
-        "Außer documents und delete gibt es nichts anzugeben.",
-        "Aparte de documents y delete no hay nada que indicar.",
-        "En dehors de documents et delete, il n'y a rien à indiquer.",
+    "Beside documents, delete and collectionId there is nothing to say.": (
+        "Außer documents, delete und collectionId gibt es nichts anzugeben.",
+        "Aparte de documents, delete y collectionId no hay nada que indicar.",
+        "En dehors de documents, delete et collectionId, il n'y a rien à indiquer.",
     ),
     "The body must be a JSON object.": (
         "Der Inhalt muss ein JSON-Objekt sein.",

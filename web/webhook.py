@@ -21,7 +21,7 @@ from resolvers.errors import InvalidInput
 from resolvers.knowledge.webhook import MAX_ID, read_delivery, take_delivery
 from resolvers.text import check_text
 from schema.errors import UNAVAILABLE
-from schema.node import global_id
+from schema.node import global_id, row_id
 
 log = logging.getLogger("groundql.webhook")
 
@@ -52,7 +52,7 @@ class KnowledgeWebhook:
         delivery_id = request.headers["webhook-id"]
         try:
             check_text("webhook-id", delivery_id, maximum=MAX_ID)
-            delivery = read_delivery(orjson.loads(bytes(body)))
+            delivery = read_delivery(orjson.loads(bytes(body)), _collection_row)
             answer = await take_delivery(services, delivery_id, delivery)
         except orjson.JSONDecodeError:
             return _error(400, "BAD_REQUEST", "The body is not JSON.")
@@ -84,6 +84,10 @@ class KnowledgeWebhook:
         except ValueError:  # signatures that are no base64, bodies that are no UTF-8
             return "webhook-signature is malformed."
         return None
+
+
+def _collection_row(value: str) -> UUID | None:
+    return row_id("Collection", value)
 
 
 def _error(status: int, code: str, message: str, *, field: str | None = None) -> JSONResponse:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rag.errors import RagError
-from rag.language import detect_language
 from rag.types import SourceDocument, Turn
 
 ANSWERABLE: Final = "ANSWERABLE"
@@ -215,7 +214,7 @@ def _read_documents(path: Path) -> dict[str, SourceDocument]:
         title, text = _text(record, "title", place), _text(record, "text", place)
         content = text if text.strip() else title
         documents[_text(record, "_id", place)] = SourceDocument(
-            title=title.strip(), content=content, language=detect_language(content)
+            title=title.strip(), content=content
         )
     return documents
 

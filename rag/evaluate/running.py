@@ -19,6 +19,7 @@ from rag.evaluate.ranking import DEPTH, Scores, score_rankings
 from rag.generation.offline import OfflineGenerator
 from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import prepare
+from rag.language import with_language
 from rag.passages import MemoryPassages
 from rag.pipeline import MAX_LIMIT, Pipeline
 from rag.rerank.service import RerankService
@@ -151,7 +152,9 @@ class Workbench:
         store = MemoryPassages()
         reporter.begin("Indexing", len(documents))
         start = time.perf_counter()
-        for window in _windows(list(documents.items()), _WINDOW):
+        for piece in _windows(list(documents.items()), _WINDOW):
+            # As where documents are stored, so that the same words are stemmed the same way.
+            window = [(key, await asyncio.to_thread(with_language, one)) for key, one in piece]
             prepared = await asyncio.gather(
                 *(prepare(document, embedding=self._embedding) for _, document in window)
             )

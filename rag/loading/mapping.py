@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from rag.errors import LoadingError
 
-_MAX_NAME: Final = 200
-_MAX_NAMES: Final = 20
+MAX_NAME: Final = 200
+MAX_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ class FieldMapping:
                     f"a field mapping knows {', '.join(known)}, but not {str(name)[:40]!r}."
                 )
             listed = given if isinstance(given, list) else [given]
-            if not 1 <= len(listed) <= _MAX_NAMES or not all(
-                isinstance(one, str) and 0 < len(one) <= _MAX_NAME for one in listed
+            if not 1 <= len(listed) <= MAX_NAMES or not all(
+                isinstance(one, str) and 0 < len(one) <= MAX_NAME for one in listed
             ):
                 raise LoadingError(
                     f'"{name}" in the field mapping must be the name of a field, or a list of such.'

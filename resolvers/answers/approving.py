@@ -9,11 +9,13 @@ from models.approved_answer import ApprovedAnswer
 from models.chat_message import ChatMessage, MessageRole
 from models.citation import Citation
 from models.document import Document
-from models.user import Role
+from models.unanswered import UnansweredGroup
+from models.user import EDITORS
 from rag.errors import EmbeddingError
 from rag.types import Filter, FloatMatrix
 from resolvers.access import find_message
 from resolvers.answers.approved import without_markers
+from resolvers.answers.solving import solve_answered
 from resolvers.answers.vectors import to_bytes
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, InvalidInput, NotFound
@@ -21,7 +23,6 @@ from resolvers.knowledge.base import NotReady
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
 
-EDITORS = (Role.EDITOR, Role.ADMIN)
 MAX_QUESTION = 2_000
 MAX_ANSWER = 8_000
 MAX_QUOTE = 4_000
@@ -29,13 +30,15 @@ MAX_QUOTE = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question with its answer, and where the answer is from. Ids are row ids."""
+    """A question with its answer, and where the answer is from. Ids are row ids; `group_id` is that
+    of the unanswered questions that it was written for."""
 
     question: str
     answer: str
     message_id: UUID | None = None
     document_id: UUID | None = None
     quote: str | None = None
+    group_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,20 @@ async def approve(context: Context, approval: Approval) -> ApprovedAnswer:
     """Give this question, and close paraphrases of it, this answer from now on.
 
     With a message, its first citation is the source; with a document, the quote, or else the
-    passage of the document that fits the question best.
+    passage of the document that fits the question best. Open groups of unanswered questions whose
+    question gets the answer now are solved, and so is the one that is named.
 
     Raises:
         Unauthenticated, Forbidden, InvalidInput
-        NotFound: the message or the document.
+        NotFound: the message, the document or the group.
         BadUserInput: the embedding model is not available.
     """
     viewer = context.require_role(*EDITORS)
     question, answer = _checked(approval.question, approval.answer)
     if await ApprovedAnswer.exists(question=question):
         raise InvalidInput("question", "This question has an approved answer; change that one.")
+    if approval.group_id is not None and not await UnansweredGroup.exists(id=approval.group_id):
+        raise NotFound("group of questions")
     source = await _source(context, approval)
     row = ApprovedAnswer(question=question, answer=answer, approved_by_id=viewer.id)
     if source is not None:
@@ -95,6 +101,7 @@ async def approve(context: Context, approval: Approval) -> ApprovedAnswer:
     approved = context.services.approved
     async with context.services.store.transaction():
         await row.save(force_create=True)
+        await solve_answered(row, approval.group_id)
         await approved.count_change()
     await approved.catch_up()
     return row
@@ -116,7 +123,8 @@ async def update_approved(
     new_question, row.answer = _checked(
         row.question if question is None else question, row.answer if answer is None else answer
     )
-    if new_question != row.question:
+    is_reworded = new_question != row.question
+    if is_reworded:
         if await ApprovedAnswer.exists(question=new_question):
             raise InvalidInput("question", "This question has an approved answer; change that one.")
         row.question = new_question
@@ -124,6 +132,8 @@ async def update_approved(
     approved = context.services.approved
     async with context.services.store.transaction():
         await row.save()
+        if is_reworded:
+            await solve_answered(row)
         await approved.count_change()
     await approved.catch_up()
     return row

@@ -18,10 +18,10 @@ from models.base import new_id
 from models.errors import is_unavailable
 from models.store import Store
 from models.unanswered import UnansweredGroup, UnansweredQuestion, UnansweredState
+from models.user import EDITORS
 from rag.paraphrase import RELATED, details
 from rag.pipeline import Pipeline
 from rag.types import FloatMatrix, Retrieval
-from resolvers.answers.approving import EDITORS
 from resolvers.answers.vectors import NearestVectors, to_bytes
 from resolvers.clock import Clock
 from resolvers.context import Context
@@ -133,7 +133,7 @@ class UnansweredQuestions:
             .order_by("-id")
             .limit(MAX_GROUPS)
         )
-        data = await _with_questions(await _sizes(Q(group__embedding_model=model_key)))
+        data = await with_questions(await group_sizes(Q(group__embedding_model=model_key)))
         known = [row for row in rows if row.id in data]
         self._details = {row.id: details(data[row.id].question) for row in known}
         self._groups = NearestVectors([row.id for row in known], [row.vector for row in known])
@@ -151,7 +151,7 @@ async def list_unanswered(
     """
     context.require_role(*EDITORS)
     window = check_page(request)
-    ordered = sorted(await _sizes(Q(group__state=state)), reverse=True)
+    ordered = sorted(await group_sizes(Q(group__state=state)), reverse=True)
     if window.after is not None:
         after = _size(window.after)
         ordered = [size for size in ordered if size[:3] < after[:3]]
@@ -160,7 +160,7 @@ async def list_unanswered(
         ordered = [size for size in ordered if size[:3] > before[:3]]
     shown = ordered[-window.size :] if window.backward else ordered[: window.size]
     more = len(ordered) > len(shown)
-    data = await _with_questions(shown)
+    data = await with_questions(shown)
     return Page(
         [data[size.group_id] for size in shown if size.group_id in data],
         [
@@ -196,10 +196,10 @@ async def get_group(context: Context, key: UUID) -> GroupData | None:
     """
     if context.require_viewer().user.role not in EDITORS:
         return None
-    return (await _with_questions(await _sizes(Q(group_id=key)))).get(key)
+    return (await with_questions(await group_sizes(Q(group_id=key)))).get(key)
 
 
-class _Size(NamedTuple):
+class GroupSize(NamedTuple):
     """A group by what lists are ordered by."""
 
     questions: int
@@ -208,17 +208,18 @@ class _Size(NamedTuple):
     first: datetime
 
 
-async def _sizes(condition: Q) -> list[_Size]:
+async def group_sizes(condition: Q) -> list[GroupSize]:
+    """The groups of the questions that meet the condition, which is one on their group."""
     rows = (
         await UnansweredQuestion.filter(condition)
         .annotate(count=Count("id"), first=Min("created_at"), last=Max("created_at"))
         .group_by("group_id")
         .values("group_id", "count", "first", "last")
     )
-    return [_Size(row["count"], row["last"], row["group_id"], row["first"]) for row in rows]
+    return [GroupSize(row["count"], row["last"], row["group_id"], row["first"]) for row in rows]
 
 
-async def _with_questions(sizes: Sequence[_Size]) -> dict[UUID, GroupData]:
+async def with_questions(sizes: Sequence[GroupSize]) -> dict[UUID, GroupData]:
     """The groups with the text that began each."""
     by_id = {size.group_id: size for size in sizes}
     rows = await UnansweredQuestion.filter(
@@ -239,12 +240,12 @@ async def _with_questions(sizes: Sequence[_Size]) -> dict[UUID, GroupData]:
     return found
 
 
-def _size(cursor: str) -> _Size:
+def _size(cursor: str) -> GroupSize:
     count, last, key = decode_cursor(cursor, 3)
     try:
         moment = datetime.fromisoformat(last)
         if moment.tzinfo is None:
             raise ValueError
-        return _Size(int(count), moment, UUID(key), moment)
+        return GroupSize(int(count), moment, UUID(key), moment)
     except ValueError:
         raise BadUserInput("The cursor is not one that this connection returned.") from None

@@ -15,13 +15,18 @@ def to_bytes(vector: FloatMatrix) -> bytes:
     return np.asarray(vector, dtype="<f4").tobytes()
 
 
+def from_bytes(data: bytes) -> FloatMatrix:
+    """What `to_bytes` stored."""
+    return np.frombuffer(data, dtype="<f4")
+
+
 class NearestVectors:
     """Unit vectors by id, few enough to compare a question with each."""
 
     def __init__(self, ids: Sequence[UUID] = (), vectors: Sequence[bytes] = ()) -> None:
         self._ids = list(ids)
         self._matrix: FloatMatrix = (
-            np.stack([np.frombuffer(vector, dtype="<f4") for vector in vectors])
+            np.stack([from_bytes(vector) for vector in vectors])
             if vectors
             else np.zeros((0, 0), dtype=np.float32)
         )

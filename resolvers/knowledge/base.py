@@ -381,11 +381,14 @@ class KnowledgeBase:
         await Chunk.bulk_create(rows, batch_size=200)
         return await _chunk_ids(document, model_key=self.model_key)
 
-    async def remove(self, document: Document, *, keep_path: bool = False) -> bool:
+    async def remove(
+        self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
+    ) -> bool:
         """Delete a document: its passages and text go, a tombstone stays for old replies' logs.
         False if it was deleted before.
 
         With `keep_path`, the folder's synchronisation leaves its file alone until that changes.
+        With `collection_id`, only if it is there now: False, and nothing done, if it was moved.
         """
         async with self._writing:
             async with self.store.transaction():
@@ -399,6 +402,8 @@ class KnowledgeBase:
                 if not keep_path:
                     values |= {"folder_path": None, "folder_hash": None}
                 found = Document.filter(id=document.id, deleted_at__isnull=True)
+                if collection_id is not None:
+                    found = found.filter(collection_id=collection_id)
                 if not await found.update(**values):
                     return False
                 await IngestionTask.filter(document_id=document.id).delete()

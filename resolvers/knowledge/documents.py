@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
-from models.user import Role
+from models.user import EDITORS
 from rag.loading.limits import MEGABYTE
 from resolvers.collections import resolve_collection
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, NotFound
 from resolvers.knowledge.base import IndexProgress, sha256
+from resolvers.knowledge.field_mapping import Names, check_mapping
 from resolvers.knowledge.submission import (
     Properties,
     Submission,
@@ -26,7 +27,6 @@ from resolvers.knowledge.submission import (
     text_submission,
 )
 
-EDITORS: Final = (Role.EDITOR, Role.ADMIN)
 _PAGE: Final = 1_000
 
 
@@ -55,9 +55,9 @@ async def upload_document(
     name: str,
     data: bytes,
     *,
-    mapping: dict[str, Any] | None = None,
+    mapping: Names | None = None,
 ) -> Document:
-    """Take a file in; it is read and indexed next.
+    """Take a file in; it is read and indexed next. `mapping` is for JSON Lines alone.
 
     Raises:
         Unauthenticated, Forbidden, InvalidInput
@@ -65,7 +65,9 @@ async def upload_document(
     """
     context.require_role(*EDITORS)
     max_mb = context.services.knowledge.parser.limits.file_mb
-    submission = file_submission(properties, name, data, max_mb=max_mb, mapping=mapping)
+    submission = file_submission(
+        properties, name, data, max_mb=max_mb, mapping=check_mapping(mapping, name)
+    )
     await resolve_collection(context, properties.collection_id)
     (document,) = await take_in(context.services, [submission])
     return document

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from models.chat_message import ChatMessage, MessageRole
-from models.user import Role
+from models.user import EDITORS
 from rag.errors import RagError
 from rag.explain import Explanation
 from rag.types import NO_FILTER, Filter, Turn
@@ -78,7 +78,7 @@ async def explain_message(context: Context, message_id: UUID | None) -> Explanat
 
 def _require_editor(context: Context) -> Viewer:
     """Who may explain may read all documents, so what a right removed can be shown."""
-    return context.require_role(Role.EDITOR, Role.ADMIN)
+    return context.require_role(*EDITORS)
 
 
 async def _explain(context: Context, asked: _Asked) -> Explanation:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 from models.document import Document, DocumentStatus
+from models.user import EDITORS
+from resolvers.collections import resolve_collection
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
-from resolvers.knowledge.documents import EDITORS
 from resolvers.knowledge.submission import MAX_KEY, MAX_SOURCE
 from resolvers.text import check_text
+from texts import fill
 
 MAX_ENTRIES: Final = 10_000
 
@@ -33,6 +36,7 @@ async def sync_manifest(
     source: str,
     entries: Sequence[tuple[str, str]],
     *,
+    collection_id: UUID | None = None,
     delete_missing: bool = False,
 ) -> Manifest:
     """Compare a source's full list of (key, SHA-256) with its documents.
@@ -41,8 +45,12 @@ async def sync_manifest(
     documents that are not listed; they are deleted only if that is asked for. An empty list never
     deletes: it is more likely a mistake.
 
+    With a collection, only its documents count: those of the same source in another one are neither
+    missing nor deleted, and a listed key that stands there is refused, since it could not be sent.
+
     Raises:
         Unauthenticated, Forbidden, InvalidInput
+        NotFound: the collection.
     """
     context.require_role(*EDITORS)
     source = source.strip()
@@ -52,11 +60,14 @@ async def sync_manifest(
         raise InvalidInput(
             "entries", "An empty list with deleteMissing would delete all documents of the source."
         )
+    there = Document.filter(source=source, key__isnull=False, deleted_at__isnull=True)
+    if collection_id is not None:
+        await resolve_collection(context, collection_id)
+        there = there.filter(collection_id=collection_id)
+        await _refuse_moved(listed, collection_id)
     documents = [
         row
-        for row in await Document.filter(
-            source=source, key__isnull=False, deleted_at__isnull=True
-        ).only("id", "key", "content_hash", "status", "folder_path")
+        for row in await there.only("id", "key", "content_hash", "status", "folder_path")
         if row.key is not None
     ]
     known = {
@@ -67,9 +78,31 @@ async def sync_manifest(
     deleted = 0
     if delete_missing:
         for row in gone:
-            deleted += await context.services.knowledge.remove(row)
+            deleted += await context.services.knowledge.remove(row, collection_id=collection_id)
         await context.services.knowledge.report()
     return Manifest(wanted, sorted(row.key or "" for row in gone), deleted)
+
+
+async def _refuse_moved(listed: Iterable[str], collection_id: UUID) -> None:
+    """
+    Raises:
+        InvalidInput: a key is that of a document in another collection.
+    """
+    elsewhere = (
+        await Document.filter(key__in=list(listed), deleted_at__isnull=True)
+        .exclude(collection_id=collection_id)
+        .order_by("key")
+        .first()
+    )
+    if elsewhere is not None:
+        raise InvalidInput(
+            "entries",
+            fill(
+                'The document with the key "{key}" is in another collection. Move it with '
+                "moveDocuments first, or leave it out.",
+                key=elsewhere.key,
+            ),
+        )
 
 
 def _is_listed(key: str, listed: dict[str, str]) -> bool:
@@ -79,16 +112,19 @@ def _is_listed(key: str, listed: dict[str, str]) -> bool:
 
 def _checked(entries: Sequence[tuple[str, str]]) -> dict[str, str]:
     if len(entries) > MAX_ENTRIES:
-        raise InvalidInput("entries", f"A manifest has at most {MAX_ENTRIES} entries.")
+        raise InvalidInput(
+            "entries", fill("A manifest has at most {maximum} entries.", maximum=MAX_ENTRIES)
+        )
     listed: dict[str, str] = {}
     for key, digest in entries:
         key, digest = key.strip(), digest.strip().lower()
         check_text("entries", key, maximum=MAX_KEY)
         if key in listed:
-            raise InvalidInput("entries", f'The key "{key}" is listed twice.')
+            raise InvalidInput("entries", fill('The key "{key}" is listed twice.', key=key))
         if not _SHA256.fullmatch(digest):
             raise InvalidInput(
-                "entries", f'The hash of "{key}" is no SHA-256 in 64 hexadecimal digits.'
+                "entries",
+                fill('The hash of "{key}" is no SHA-256 in 64 hexadecimal digits.', key=key),
             )
         listed[key] = digest
     return listed

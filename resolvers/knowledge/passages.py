@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -37,8 +37,42 @@ _DETAILS = (
     "sentence_spans",
     "sentence_vectors",
 )
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
 # Rows read at once when the whole knowledge base is loaded.
 _PAGE = 2_000
+
+
+class _Kept(Generic[Key, Value]):
+    """What was asked for last, up to a number of values."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    async def get(
+        self,
+        keys: Sequence[Key],
+        read: Callable[[Sequence[Key]], Awaitable[dict[Key, Value]]],
+    ) -> dict[Key, Value]:
+        """The values of these keys; `read` gives those that are not kept, if there are any."""
+        values = self._values  # `forget` replaces it, also while `read` runs
+        found = {key: values[key] for key in keys if key in values}
+        if missing := [key for key in dict.fromkeys(keys) if key not in found]:
+            found |= await read(missing)
+        for key, value in found.items():
+            values[key] = value
+            values.move_to_end(key)
+        while len(values) > self._most:
+            values.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        self._values = OrderedDict()
 
 
 class PassageRows:
@@ -52,25 +86,18 @@ class PassageRows:
     def __init__(self, documents: DocumentRows, *, keep: int = 512) -> None:
         """`keep` passages take some 10 MB."""
         self._documents = documents
-        self._keep = keep
-        self._kept: OrderedDict[int, Passage] = OrderedDict()
+        self._kept: _Kept[int, Passage] = _Kept(keep)
 
     async def passages(self, chunk_ids: Sequence[int]) -> dict[int, Passage]:
         """The passages of these chunks, in one query or none; chunks that are gone are left out."""
-        kept = self._kept  # `forget` replaces it, also while the query runs
-        found = {number: kept[number] for number in chunk_ids if number in kept}
-        missing = [number for number in chunk_ids if number not in found]
-        if missing:
+
+        async def read(missing: Sequence[int]) -> dict[int, Passage]:
             rows = await Chunk.filter(id__in=missing, document__deleted_at__isnull=True).values(
                 *_DETAILS
             )
-            found |= {row["id"]: _passage(row) for row in rows}
-        for number, passage in found.items():
-            kept[number] = passage
-            kept.move_to_end(number)
-        while len(kept) > self._keep:
-            kept.popitem(last=False)
-        return found
+            return {row["id"]: _passage(row) for row in rows}
+
+        return await self._kept.get(chunk_ids, read)
 
     async def contents(self, document_ids: Collection[str]) -> dict[str, str]:
         """The texts of documents; they are read for the readers of the reply anyway."""
@@ -79,7 +106,7 @@ class PassageRows:
 
     def forget(self) -> None:
         """Keep nothing of what was read until now."""
-        self._kept = OrderedDict()
+        self._kept.forget()
 
 
 class DocumentRows:
@@ -91,26 +118,19 @@ class DocumentRows:
 
     def __init__(self, *, keep: int = 128) -> None:
         """`keep` documents of some pages each take about 1 MB."""
-        self._keep = keep
-        self._kept: OrderedDict[UUID, Document] = OrderedDict()
+        self._kept: _Kept[UUID, Document] = _Kept(keep)
 
     async def documents(self, ids: Sequence[UUID]) -> dict[UUID, Document]:
         """The rows of these documents, in one query or none; unknown ids are left out."""
-        kept = self._kept  # `forget` replaces it, also while the query runs
-        found = {key: kept[key] for key in ids if key in kept}
-        missing = {key for key in ids if key not in found}
-        if missing:
-            found |= {row.id: row for row in await Document.filter(id__in=missing)}
-        for key, row in found.items():
-            kept[key] = row
-            kept.move_to_end(key)
-        while len(kept) > self._keep:
-            kept.popitem(last=False)
-        return found
+
+        async def read(missing: Sequence[UUID]) -> dict[UUID, Document]:
+            return {row.id: row for row in await Document.filter(id__in=missing)}
+
+        return await self._kept.get(ids, read)
 
     def forget(self) -> None:
         """Keep nothing of what was read until now."""
-        self._kept = OrderedDict()
+        self._kept.forget()
 
 
 def _passage(row: dict[str, Any]) -> Passage:

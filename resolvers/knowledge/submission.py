@@ -25,6 +25,7 @@ from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput
 from resolvers.text import check_text
+from texts import fill
 
 MAX_TITLE: Final = 300
 MAX_CONTENT: Final = 2_000_000
@@ -136,13 +137,19 @@ def file_submission(
     if suffix not in SUFFIXES:
         raise InvalidInput(
             "file",
-            f"{name}: files of this kind cannot be read. "
-            f"The name must end in one of {', '.join(sorted(SUFFIXES))}.",
+            fill(
+                "{name}: files of this kind cannot be read. "
+                "The name must end in one of {suffixes}.",
+                name=name,
+                suffixes=", ".join(sorted(SUFFIXES)),
+            ),
         )
     if not data:
-        raise InvalidInput("file", f"{name}: the file is empty.")
+        raise InvalidInput("file", fill("{name}: the file is empty.", name=name))
     if len(data) > max_mb * MEGABYTE:
-        raise InvalidInput("file", f"{name}: the file is larger than {max_mb} MB.")
+        raise InvalidInput(
+            "file", fill("{name}: the file is larger than {maximum} MB.", name=name, maximum=max_mb)
+        )
     checked = check_properties(properties)
     return Submission(replace(checked, source=checked.source or name), data, name, mapping)
 
@@ -163,15 +170,7 @@ async def submit(clock: Clock, submission: Submission) -> Document:
         InvalidInput: the document with this key is in another collection than the one named.
     """
     properties = submission.properties
-    document = None
-    if properties.key is not None:
-        document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
-        if document is not None and properties.collection_id not in (None, document.collection_id):
-            raise InvalidInput(
-                "collectionId",
-                "The document with this key is in another collection. Leave collectionId out, or "
-                "move the document with moveDocuments first.",
-            )
+    document = await find_by_key(properties)
     if document is None:
         # The same text in another collection is for other people: it is another document.
         twin = Document.filter(
@@ -187,7 +186,10 @@ async def submit(clock: Clock, submission: Submission) -> Document:
             return await _create(clock, submission)
         if properties.key is None:
             # The same content is the same document, whatever else is said of it this time.
-            if document.status is DocumentStatus.FAILED and document.folder_path is None:
+            again = document.status is DocumentStatus.FAILED or await _reads_anew(
+                document, submission
+            )
+            if again and document.folder_path is None:
                 await put_task(clock, document, _task(submission))
             return document
         document.key = properties.key
@@ -195,6 +197,24 @@ async def submit(clock: Clock, submission: Submission) -> Document:
     if not await _is_known(document, submission):
         document.content_hash = submission.content_hash
         await put_task(clock, document, _task(submission), content_hash=submission.content_hash)
+    return document
+
+
+async def find_by_key(properties: Properties) -> Document | None:
+    """The document that has this key already.
+
+    Raises:
+        InvalidInput: it is in another collection than the one named.
+    """
+    if properties.key is None:
+        return None
+    document = await Document.get_or_none(key=properties.key, deleted_at__isnull=True)
+    if document is not None and properties.collection_id not in (None, document.collection_id):
+        raise InvalidInput(
+            "collectionId",
+            "The document with this key is in another collection. Leave collectionId out, or "
+            "move the document with moveDocuments first.",
+        )
     return document
 
 
@@ -268,9 +288,20 @@ def _task(submission: Submission) -> IngestionTask:
     )
 
 
+async def _reads_anew(document: Document, submission: Submission) -> bool:
+    """Whether the fields of a file are to be read as something else than what waits. What the
+    version before was read with is not kept, so a mapping always counts once that is stored."""
+    if submission.mapping is None:
+        return False
+    task = await IngestionTask.get_or_none(document_id=document.id)
+    return task is None or task.mapping != submission.mapping
+
+
 async def _is_known(document: Document, submission: Submission) -> bool:
     """Whether this is what was sent last, and it has not failed."""
     if document.content_hash != submission.content_hash or document.status is DocumentStatus.FAILED:
+        return False
+    if await _reads_anew(document, submission):
         return False
     task = await IngestionTask.get_or_none(document_id=document.id)
     for field in ("title", "type", "category", "language", "source"):

@@ -21,12 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from models.store import Store
 from tests.clock import SettableClock
-from tests.stores import copied_store, migrated_file
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return migrated_file(tmp_path_factory.mktemp("template"))
+from tests.stores import copied_store
 
 
 @pytest.fixture
@@ -35,8 +30,8 @@ def clock() -> SettableClock:
 
 
 @pytest.fixture
-async def store(anyio_backend: str, template: Path, tmp_path: Path) -> AsyncIterator[Store]:
-    async with copied_store(template, tmp_path) as store:
+async def store(anyio_backend: str, empty_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    async with copied_store(empty_sqlite, tmp_path) as store:
         yield store
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -16,14 +15,6 @@ from models.store import Store
 from models.user import User
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
-    store = Store(empty_database_url)
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def make_session() -> ChatSession:

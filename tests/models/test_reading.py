@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,6 @@ from models.user import User
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2030, 1, 1, 12, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
-    store = Store(empty_database_url)
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def _fill() -> tuple[User, ChatSession]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,14 +20,6 @@ from models.user import User
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(anyio_backend: str, empty_database_url: str) -> AsyncIterator[Store]:
-    store = Store(empty_database_url)
-    await store.open()
-    yield store
-    await store.close()
 
 
 async def make_user(email: str = "a@example.com") -> User:

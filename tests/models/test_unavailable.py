@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -35,19 +36,19 @@ def held(path: Path) -> Iterator[None]:
         connection.close()
 
 
-async def opened(path: Path, *, busy: int) -> Store:
+async def opened(template: Path, path: Path, *, busy: int) -> Store:
+    shutil.copy(template, path)
     store = Store(f"sqlite://{path}")
     await store.open()
-    await store.migrate()
     await store.connection.execute_query(f"PRAGMA busy_timeout={busy}")
     return store
 
 
 async def test_a_transaction_that_cannot_begin_keeps_nothing(
-    tmp_path: Path, anyio_backend: str
+    empty_sqlite: Path, tmp_path: Path, anyio_backend: str
 ) -> None:
     """A refused transaction leaves the connection to the next one."""
-    store = await opened(tmp_path / "test.db", busy=50)
+    store = await opened(empty_sqlite, tmp_path / "test.db", busy=50)
     with held(tmp_path / "test.db"):
         for _ in range(2):
             with pytest.raises(OperationalError) as refused:
@@ -61,10 +62,10 @@ async def test_a_transaction_that_cannot_begin_keeps_nothing(
 
 
 async def test_a_caller_who_leaves_while_a_transaction_begins(
-    tmp_path: Path, anyio_backend: str
+    empty_sqlite: Path, tmp_path: Path, anyio_backend: str
 ) -> None:
     """The transaction that begins after its caller has gone is undone before anyone else writes."""
-    store = await opened(tmp_path / "test.db", busy=5000)
+    store = await opened(empty_sqlite, tmp_path / "test.db", busy=5000)
 
     async def begin() -> None:
         async with store.transaction():
@@ -85,11 +86,11 @@ async def test_a_caller_who_leaves_while_a_transaction_begins(
 
 
 async def test_nobody_queues_behind_those_who_get_nowhere(
-    tmp_path: Path, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
+    empty_sqlite: Path, tmp_path: Path, anyio_backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten writers of a database that is held are all told after the two limits, not one by one."""
     monkeypatch.setattr(sqlite, "TURN", 0.3)
-    store = await opened(tmp_path / "test.db", busy=300)
+    store = await opened(empty_sqlite, tmp_path / "test.db", busy=300)
     begun = time.monotonic()
     with held(tmp_path / "test.db"):
         results = await asyncio.gather(
@@ -102,11 +103,12 @@ async def test_nobody_queues_behind_those_who_get_nowhere(
     await store.close()
 
 
-async def test_postgres_that_does_not_answer(postgres: PostgresServer, anyio_backend: str) -> None:
+async def test_postgres_that_does_not_answer(
+    postgres: PostgresServer, empty_postgres: str, anyio_backend: str
+) -> None:
     """A statement and a transaction are given up at the limit, and their connection with them."""
-    store = Store(postgres.create())
+    store = Store(postgres.create(empty_postgres))
     await store.open()
-    await store.migrate()
     client = store.connection
     assert isinstance(client, Client)
     assert client.limit == 10.0

@@ -40,22 +40,28 @@ def embedder() -> Embedder:
 
 
 @pytest.fixture(scope="session")
-def template_folder(tmp_path_factory: pytest.TempPathFactory, embedder: Embedder) -> Path:
+def template_folder(
+    tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path, embedder: Embedder
+) -> Path:
     """As for all tests, with the vectors of this folder's embedder."""
     folder = tmp_path_factory.mktemp("knowledge")
     write_documents(folder / "kb")
+    shutil.copy(empty_sqlite, folder / "template.db")
     asyncio.run(prepared_database(folder, f"sqlite://{folder / 'template.db'}", embedder))
     return folder
 
 
 @pytest.fixture(scope="session")
 def postgres_template(
-    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory, embedder: Embedder
+    postgres: PostgresServer,
+    empty_postgres: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    embedder: Embedder,
 ) -> str:
     """As for all tests, with the vectors of this folder's embedder."""
     folder = tmp_path_factory.mktemp("knowledge-postgres")
     write_documents(folder / "kb")
-    url = postgres.create()
+    url = postgres.create(empty_postgres)
     asyncio.run(prepared_database(folder, url, embedder))
     return url
 

@@ -19,14 +19,9 @@ from resolvers.presence import Presence
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
-from tests.stores import copied_store, migrated_file
+from tests.stores import copied_store
 
 SECRET = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return migrated_file(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
@@ -35,8 +30,8 @@ def clock() -> RunningClock:
 
 
 @pytest.fixture
-async def store(anyio_backend: str, template: Path, tmp_path: Path) -> AsyncIterator[Store]:
-    async with copied_store(template, tmp_path) as store:
+async def store(anyio_backend: str, empty_sqlite: Path, tmp_path: Path) -> AsyncIterator[Store]:
+    async with copied_store(empty_sqlite, tmp_path) as store:
         yield store
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,9 @@ from models.outbox_mail import OutboxMail
 from models.participant import Invitation
 from models.reply_log import ReplyLog
 from models.user import Role
-from rag.embedding.base import Embedder
 from schema.node import global_id, row_id
 from schema.root import build_schema
-from tests.application import PASSWORD, Running, running_app, test_settings
+from tests.application import PASSWORD, Running
 from tests.schema.operations import ASK, FOLLOW, REPLY, SEND, STOP
 from tests.schema.people import CREATE, Group, Person, group, person, roles
 from tests.schema.test_collections import CHANGE, MAKE, MOVE, NODE
@@ -40,15 +38,6 @@ LAST = f"""query($id: ID!) {{ session(id: $id) {{ messages(last: 1) {{ edges {{ 
 REGENERATE = """mutation($id: ID!) { regenerateReply(id: $id) {
   ... on SendMessagePayload { reply { id } } } }"""
 REGISTER = "mutation($i: RegisterInput!) { register(input: $i) { __typename } }"
-
-
-@pytest.fixture
-async def app(
-    anyio_backend: str, database_url: str, tmp_path: Path, embedder: Embedder
-) -> AsyncIterator[Running]:
-    """The application as `make run` starts it, on each kind of database."""
-    async with running_app(test_settings(tmp_path, database_url), embedder=embedder) as running:
-        yield running
 
 
 @dataclass(frozen=True)

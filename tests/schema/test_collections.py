@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,15 +52,6 @@ CHANGE_GROUP = f"""mutation($i: UpdateGroupInput!) {{ updateGroup(input: $i) {{ 
 DELETE_GROUP = """mutation($id: ID!) { deleteGroup(id: $id) { __typename
   ... on Deleted { id } ... on NotFound { problem: message } } }"""
 GROUPS = "{ groups { edges { node { name } } } }"
-
-
-@pytest.fixture
-async def app(
-    anyio_backend: str, database_url: str, tmp_path: Path, embedder: Embedder
-) -> AsyncIterator[Running]:
-    """The application on each kind of database."""
-    async with running_app(test_settings(tmp_path, database_url), embedder=embedder) as running:
-        yield running
 
 
 @dataclass(frozen=True)

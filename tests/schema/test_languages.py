@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from models.outbox_mail import OutboxMail
+from models.user import Role
 from rag.embedding.base import Embedder
 from rag.errors import ProviderTimeout
 from rag.generation.scripted import ScriptedGenerator
 from tests.application import PASSWORD, Running, running_app, test_settings
+from tests.schema.test_documents import upload
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +112,17 @@ async def test_a_failure_is_told_in_the_language_of_its_reader(
         "status": "FAILED",
         "failure": "El modelo de lenguaje tardó demasiado en responder. Inténtelo de nuevo.",
     }
+
+
+async def test_a_problem_that_names_a_file_is_told_in_four_languages(offline: Running) -> None:
+    """Whatever the file is called, blanks and braces and all."""
+    token = await offline.login("eve@example.com", Role.EDITOR)
+    for header, message in (
+        ("en", "our {new} plan.md: the file is empty."),
+        ("de", "our {new} plan.md: Die Datei ist leer."),
+        ("es", "our {new} plan.md: el archivo está vacío."),
+        ("fr", "our {new} plan.md : le fichier est vide."),
+    ):
+        offline.http.headers["accept-language"] = header
+        refused = await upload(offline, token, "our {new} plan.md", b"")
+        assert refused["problem"] == message

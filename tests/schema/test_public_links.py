@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from models.participant import PublicLink
 from models.user import User
-from rag.embedding.base import Embedder
 from resolvers import public_links
-from tests.application import Running, running_app, test_settings
+from tests.application import Running
 from tests.schema.operations import ASK, SEND, STOP
 from tests.schema.people import Group, Person, group
 
@@ -34,15 +31,6 @@ PUBLIC = """query Public($t: String!, $first: Int, $after: String, $last: Int) {
       edges { node { role status content authorName createdAt grounded
         citations { number title quote startOffset endOffset } } } } } }"""
 NODE = "query($id: ID!) { node(id: $id) { __typename id } }"
-
-
-@pytest.fixture
-async def app(
-    anyio_backend: str, database_url: str, tmp_path: Path, embedder: Embedder
-) -> AsyncIterator[Running]:
-    """The application as `make run` starts it, on each kind of database."""
-    async with running_app(test_settings(tmp_path, database_url), embedder=embedder) as running:
-        yield running
 
 
 async def ask(people: Group, content: str, **more: Any) -> Any:

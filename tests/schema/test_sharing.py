@@ -41,15 +41,6 @@ VERIFY = "mutation($t: String!) { verifyEmail(token: $t) { __typename } }"
 
 
 @pytest.fixture
-async def app(
-    anyio_backend: str, database_url: str, tmp_path: Path, embedder: Embedder
-) -> AsyncIterator[Running]:
-    """The application on each kind of database."""
-    async with running_app(test_settings(tmp_path, database_url), embedder=embedder) as running:
-        yield running
-
-
-@pytest.fixture
 async def strict(
     anyio_backend: str, database_url: str, tmp_path: Path, embedder: Embedder
 ) -> AsyncIterator[Running]:

@@ -15,9 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from models.base import new_id
+from models.collection import GENERAL_ID, Collection
 from models.document import Document, DocumentStatus
 from models.ingestion import WebhookDelivery
 from rag.embedding.fake import FakeEmbedder
+from schema.node import global_id
 from tests.application import Running, running_app, test_settings, write_documents
 
 pytestmark = pytest.mark.anyio
@@ -140,6 +143,15 @@ WRONG: list[tuple[Any, str]] = [
     ({"documents": [{**TENT, "content": None}]}, "documents[0].content"),
     ({"documents": [TENT], "delete": ["t"]}, "documents"),
     ({"delete": [1]}, "delete[0]"),
+    ({**TENT, "collectionId": 1}, "collectionId"),
+    ({**TENT, "collectionId": "General"}, "collectionId"),
+    ({**TENT, "collectionId": global_id("Collection", new_id())}, "collectionId"),
+    ({**TENT, "collectionId": global_id("Document", GENERAL_ID)}, "collectionId"),
+    ({"delete": ["t"], "collectionId": global_id("Collection", new_id())}, "collectionId"),
+    (
+        {"documents": [TENT, {**TENT, "key": "u", "collectionId": "x"}]},
+        "documents[1].collectionId",
+    ),
 ]
 
 
@@ -154,6 +166,51 @@ async def test_what_cannot_be_taken_names_its_field(app: Running) -> None:
     assert error(await call(app, TENT, id="x" * 201)) == (422, "INVALID_INPUT")
     assert not await Document.exists(key="t")
     assert (await call(app, TENT)).status_code == 202
+
+
+async def test_a_call_may_name_a_collection(app: Running) -> None:
+    """That of the call is for the documents that name none; keys are deleted in it alone."""
+    cellar = await Collection.create(name="Cellar")
+    attic = await Collection.create(name="Attic")
+    cellar_id, attic_id = (global_id("Collection", row.id) for row in (cellar, attic))
+    both = {
+        "collectionId": cellar_id,
+        "documents": [
+            TENT,
+            {"key": "b", "title": "Bags", "content": "A bag.", "collectionId": attic_id},
+        ],
+    }
+    assert (await call(app, both)).status_code == 202
+    alone = {"key": "c", "title": "Caps", "content": "A cap.", "collectionId": attic_id}
+    assert (await call(app, alone, id="msg_2")).status_code == 202
+    plain = {"key": "d", "title": "Dogs", "content": "A dog.", "collectionId": None}
+    assert (await call(app, plain, id="msg_3")).status_code == 202
+    placed = dict(await Document.filter(key__isnull=False).values_list("key", "collection_id"))
+    assert placed == {"t": cellar.id, "b": attic.id, "c": attic.id, "d": GENERAL_ID}
+    gone = {"collectionId": attic_id, "delete": ["t", "b", "d", "unknown"]}
+    assert (await call(app, gone, id="msg_4")).json() == {"documents": [], "deleted": ["b"]}
+    left = await Document.filter(key__isnull=False).values_list("key", flat=True)
+    assert sorted(map(str, left)) == ["c", "d", "t"]
+
+
+async def test_a_document_of_another_collection_stays_and_nothing_is_deleted(app: Running) -> None:
+    """The call is refused as a whole before it changes anything, with the document's place."""
+    cellar = await Collection.create(name="Cellar")
+    assert (await call(app, TENT)).status_code == 202
+    assert (await call(app, {**TENT, "key": "u"}, id="msg_2")).status_code == 202
+    body = {
+        "collectionId": global_id("Collection", cellar.id),
+        "documents": [{**TENT, "key": "new"}, {**TENT, "content": "It weighs ten kilograms."}],
+        "delete": ["u"],
+    }
+    refused = await call(app, body, id="msg_3")
+    assert error(refused) == (422, "INVALID_INPUT")
+    assert refused.json()["error"]["field"] == "documents[1].collectionId"
+    assert "moveDocuments" in refused.json()["error"]["message"]
+    assert not await Document.exists(key="new")
+    assert await Document.exists(key="u")
+    assert (await Document.get(key="t")).collection_id == GENERAL_ID
+    assert await WebhookDelivery.all().count() == 2
 
 
 async def test_without_a_secret_there_is_no_webhook(scripted: Running) -> None:

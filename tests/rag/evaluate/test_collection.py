@@ -11,13 +11,13 @@ from tests.rag.evaluate.samples import JUDGMENTS, write_collection
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_collection_is_read(tmp_path: Path, compressed: bool) -> None:
-    """Documents get the language of their text, a document without text is its title, and questions
-    that are neither judged nor marked are left out."""
+    """A document without text is its title, and questions that are neither judged nor marked are
+    left out."""
     collection = load_collection(write_collection(tmp_path / "shop", compressed=compressed))
     assert (collection.name, collection.split, collection.notes) == ("shop", "test", ())
     assert list(collection.documents) == ["d1", "d2", "d3", "d4"]
     assert collection.documents["d3"] == SourceDocument(
-        title="", content="Der Garantieantrag wird schriftlich gestellt.", language="de"
+        title="", content="Der Garantieantrag wird schriftlich gestellt."
     )
     assert collection.documents["d4"].content == "Gift cards never expire"
     assert [query.id for query in collection.queries] == ["q1", "q2", "q3"]
