@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.chunk import Chunk
+from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
 from models.knowledge_state import KnowledgeState
 from models.store import Store
@@ -217,6 +218,78 @@ async def test_a_missing_folder_removes_nothing(world: World) -> None:
     assert await sync_folder(first, world.folder / "other") == FolderSync(0, 0, 0, 0)
     assert await Document.filter(deleted_at__isnull=True).count() == 4
     await world.stop(first)
+
+
+async def test_a_folder_that_became_empty_removes_nothing(world: World) -> None:
+    """A drive that is not mounted looks like an empty folder; a file named .empty says that the
+    documents are gone indeed."""
+    knowledge = await world.start()
+    for file in world.folder.iterdir():
+        file.unlink()
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 0, 0)
+    assert await Document.filter(deleted_at__isnull=True).count() == 4
+    assert len(knowledge.index.document_ids()) == 4
+    (world.folder / "notes.bin").write_bytes(b"no document")
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 0, 0)
+    (world.folder / ".empty").touch()
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 0, 4, 0)
+    assert await Document.filter(deleted_at__isnull=True).count() == 0
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 0, 0, 0)
+    await world.stop(knowledge)
+
+
+async def test_what_lies_in_a_folder_that_cannot_be_listed_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder below that may not be read, or whose drive answers with errors, is no empty one."""
+    (world.folder / "sub").mkdir()
+    (world.folder / "sub" / "tents.md").write_text("# Tents\n\nTwo kilograms.\n")
+    (world.folder / "subway.md").write_text("# Subway\n\nLine one.\n")
+    knowledge = await world.start()
+    (world.folder / "subway.md").unlink()
+    real = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 1, 0)
+    assert await Document.exists(folder_path="sub/tents.md", deleted_at__isnull=True)
+    await world.stop(knowledge)
+
+
+@pytest.mark.parametrize("deleted", ["with its file", "by an editor"])
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_file_that_comes_back_is_seen_by_those_who_saw_it_before(
+    world: World, deleted: str, broken: bool
+) -> None:
+    """A document that was moved out of the public collection does not return into it when its file
+    is away for a moment or changes after its document was deleted, even if broken at first."""
+    knowledge = await world.start()
+    board = await Collection.create(name="Board", audience=Audience.NAMED)
+    kettle = await Document.get(folder_path="kettle.md")
+    await knowledge.move([kettle.id], board.id)
+    text = (world.folder / "kettle.md").read_text()
+    if deleted == "by an editor":
+        await knowledge.remove(kettle, keep_path=True)
+        text += "\nChanged.\n"
+    else:
+        (world.folder / "kettle.md").unlink()
+        for removed in (1, 0):
+            assert await sync_folder(knowledge, world.folder) == FolderSync(0, 3, removed, 0)
+    if broken:
+        (world.folder / "kettle.md").write_bytes(b"\0")
+        assert await sync_folder(knowledge, world.folder) == FolderSync(0, 3, 0, 1)
+    (world.folder / "kettle.md").write_text(text)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(1, 3, 0, 0)
+    again = await Document.get(folder_path="kettle.md")
+    assert again.id != kettle.id
+    assert again.collection_id == board.id
+    chunk = await Chunk.get(document_id=again.id)
+    assert knowledge.index.collections([chunk.id]) == {chunk.id: str(board.id)}
+    await world.stop(knowledge)
 
 
 async def test_another_process_s_changes_are_taken_over(world: World, tmp_path: Path) -> None:
