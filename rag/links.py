@@ -298,7 +298,7 @@ class LinkFilter:
     def _in_destination(self, text: str, out: list[str]) -> str:
         for place, character in enumerate(text):
             nested = character == "(" and self._run[-1] == "]"
-            if nested and self._part in ("bare", "angle"):
+            if nested and self._part == "bare":
                 # Whatever this is, the first address is dropped and the second one looked at.
                 self._end_tag(self._run, out)
                 self._run, self._address, self._part, self._depth = ["("], [], "lead", 0
