@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from models.approved_answer import ApprovedAnswer
+from models.citation import Citation
+from models.collection import Audience, Collection
 from models.document import Document
 from models.unanswered import UnansweredGroup, UnansweredQuestion
 from models.user import Role
@@ -20,6 +22,7 @@ from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.clock import SystemClock
+from schema.node import row_id
 from tests.application import Running, running_app, test_settings
 from tests.schema.operations import CHAT
 
@@ -173,6 +176,34 @@ async def test_the_source_may_be_a_passage_or_that_of_a_reply(
         offline, editor, question="Mongolia?", messageId=ungrounded["reply"]["id"]
     )
     assert without["quote"] is None
+
+
+async def test_a_reply_is_no_source_once_not_all_it_cites_is_for_the_same_people(
+    offline: Running, editor: str, user: str
+) -> None:
+    """Otherwise what a restricted or deleted document says would be given to everyone."""
+    reply = (await ask(offline, editor, "Within how many days can I return an item?"))["reply"]
+    key = row_id("ChatMessage", reply["id"])
+    cited = await Citation.filter(message_id=key).order_by("number").first()
+    assert cited is not None
+    other = await Document.get(title="Shipping")
+    second = await Citation.create(
+        message_id=key, number=99, document=other, title="x", quote="x", start_offset=0,
+        end_offset=1, score=1.0,
+    )  # fmt: skip
+    board = await Collection.create(name="Board", audience=Audience.NAMED)
+    await Document.filter(id=other.id).update(collection_id=board.id)
+    refused = await approve(offline, editor, messageId=reply["id"])
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "messageId")
+    assert "documentId" in refused["problem"]
+    await second.delete()
+    assert (await approve(offline, editor, messageId=reply["id"]))["__typename"] == "ApprovedAnswer"
+    delete = "mutation($id: ID!) { deleteDocument(id: $id) { __typename } }"
+    await offline.data(delete, {"id": reply["citations"][0]["document"]["id"]}, editor)
+    late = await approve(offline, editor, question="How many days?", messageId=reply["id"])
+    assert (late["__typename"], late["field"]) == ("InvalidInput", "messageId")
+    assert (await ask(offline, user, "How many days?"))["reply"]["usage"]["provider"] == "offline"
+    assert await ApprovedAnswer.all().count() == 1
 
 
 async def test_what_leans_on_the_conversation_or_is_narrowed_is_answered_anew(
