@@ -21,8 +21,9 @@ from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.base import KnowledgeBase, Superseded
 from resolvers.knowledge.parsing import Parser
+from resolvers.knowledge.records import is_record_file
 from resolvers.knowledge.reembedding import stored_source
-from resolvers.knowledge.submission import add_records
+from resolvers.knowledge.submission import add_records, vanished_records
 
 log = logging.getLogger("groundql.ingestion")
 
@@ -183,6 +184,10 @@ class IngestionQueue:
         )
         if records:
             self.wake()
+        if task.kind is TaskKind.FILE and is_record_file(task.file_name or ""):
+            # After the commit: what is cut off here is done with the file's next version.
+            for gone in await vanished_records(document, task.source, 1 + len(records)):
+                await self._knowledge.remove(gone)
 
     async def _sources(self, task: IngestionTask, document: Document) -> list[SourceDocument]:
         """What the task's next version consists of; further ones are documents of their own."""

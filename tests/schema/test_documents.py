@@ -11,9 +11,9 @@ import pytest
 
 from models.collection import GENERAL_ID
 from models.document import Document
-from models.ingestion import IngestionTask
+from models.ingestion import IngestionTask, TaskKind
 from models.user import Role
-from schema.node import global_id
+from schema.node import global_id, row_id
 from tests.application import Running
 from tests.schema.test_knowledge import search
 
@@ -348,6 +348,12 @@ async def test_a_manifest_tells_what_to_send_and_what_is_gone(offline: Running) 
     }
     changed = await compare(a="Text of a.", b="New text.", d="Text of d.")
     assert (changed["wanted"], changed["missing"], changed["deleted"]) == (["b", "d"], ["c"], 0)
+    # What another source has sent waits to be indexed: it is not this one's to delete.
+    gone = row_id("Document", ids["c"])
+    task = await IngestionTask.create(document_id=gone, kind=TaskKind.STORED, source="other")
+    kept = await compare(True, a="Text of a.", b="New text.")
+    assert (kept["missing"], kept["deleted"]) == ([], 0)
+    await task.delete()
     done = await compare(True, a="Text of a.", b="New text.")
     assert (done["wanted"], done["missing"], done["deleted"]) == (["b"], ["c"], 1)
     assert (await offline.data(READ, {"id": ids["c"]}, token))["node"] is None
