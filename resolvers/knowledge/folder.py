@@ -165,7 +165,8 @@ class _Sync:
         """The new status, or None if the file has not changed."""
         try:
             stamp = await asyncio.to_thread(_stamp, file)
-            if document is not None and self.stamps.get(path) == stamp:
+            known = document is not None and document.folder_hash
+            if known and self.stamps.get(path) == stamp:
                 return None
             self.stamps.pop(path, None)
             data = await asyncio.to_thread(self._read, file)
@@ -200,7 +201,8 @@ class _Sync:
         failed = failure or Document(folder_path=path)
         try:
             stamp = await asyncio.to_thread(_stamp, file)
-            if (known or failure) and self.stamps.get(path) == stamp:
+            again = failure is not None and not failure.folder_hash
+            if (known or failure) and not again and self.stamps.get(path) == stamp:
                 self.knowledge.folder_files += max(len(known), 1) - 1
                 return [None] * max(len(known), 1), 0
             self.stamps.pop(path, None)

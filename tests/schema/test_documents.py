@@ -370,6 +370,20 @@ async def test_a_manifest_tells_what_to_send_and_what_is_gone(offline: Running) 
         assert data["syncManifest"]["field"] == "entries"
 
 
+async def test_the_largest_text_and_the_largest_manifest_fit_into_a_request(
+    offline: Running,
+) -> None:
+    """What the schema promises is not refused for its size on the way."""
+    token = await editor(offline)
+    text = ("Größe " * 400_000)[: 2_000_000 - 1]
+    refused = await add(offline, token, content=text + "xx")
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "content")
+    assert "2000001 characters" in refused["problem"]
+    entries = [{"key": f"{'k' * 190}{number}", "hash": "0" * 64} for number in range(10_000)]
+    data = await offline.data(MANIFEST, {"s": "wiki", "e": entries}, token)
+    assert len(data["syncManifest"]["wanted"]) == 10_000
+
+
 async def test_the_progress_is_told(offline: Running) -> None:
     """It begins with the state as it is, and tells when a document is ready."""
     token = await editor(offline)

@@ -212,6 +212,24 @@ async def test_files_that_look_unchanged_are_not_read(world: World) -> None:
     await world.stop(knowledge)
 
 
+async def test_a_file_that_failed_is_read_again_when_that_is_asked_for(world: World) -> None:
+    """reindexKnowledge forgets its hash; then a file that looks unchanged is read, too."""
+    (world.folder / "faq.jsonl").write_text("no JSON\n")
+    (world.folder / "long.md").write_text(f"---\ntype: {'x' * 61}\n---\nText about tents.\n")
+    knowledge = await world.start()
+    old = time.time() - 60
+    for file in world.folder.iterdir():
+        os.utime(file, (old, old))
+    stamps: dict[str, Stamp] = {}
+    for failed in (0, 0):
+        result = await sync_folder(knowledge, world.folder, stamps=stamps)
+        assert result == FolderSync(0, 6, 0, failed)
+    assert {"faq.jsonl", "long.md"} <= stamps.keys()
+    await Document.filter(status=DocumentStatus.FAILED).update(folder_hash="")
+    assert await sync_folder(knowledge, world.folder, stamps=stamps) == FolderSync(0, 4, 0, 2)
+    await world.stop(knowledge)
+
+
 async def test_a_missing_folder_removes_nothing(world: World) -> None:
     """A KB_DIR that is not there is a mistake, not a wish to delete everything."""
     first = await world.start()

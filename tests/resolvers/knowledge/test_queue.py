@@ -15,7 +15,7 @@ from models.chunk import Chunk
 from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
 from models.errors import StoreUnavailable
-from models.ingestion import IngestionTask
+from models.ingestion import IngestionTask, TaskKind
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
 from rag.errors import LoadingError
@@ -373,3 +373,46 @@ async def test_a_text_with_a_key_is_known_by_the_hash_of_what_was_sent(world: Wo
     assert (await row(document)).content_hash == sha256(sent.encode())
     again = await world.send(sent, key="a")
     assert (again.id, again.status) == (document.id, DocumentStatus.READY)
+
+
+async def test_what_was_sent_goes_before_what_is_embedded_again(world: World) -> None:
+    """A change of a document does not wait for the end of reindexKnowledge."""
+    documents = [await world.send(f"Document {number}.") for number in range(3)]
+    await world.queue.run_due()
+    now = world.clock.now()
+    for document in documents:
+        await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
+    world.clock.forward(seconds=1)
+    fresh = await world.send("A new one.")
+    claimed = await world.queue._claim()
+    assert claimed is not None
+    assert claimed.document_id == fresh.id
+
+
+async def test_a_task_without_its_document_goes(world: World) -> None:
+    """A document that was deleted just before its task was made leaves nothing behind."""
+    document = await world.send()
+    await world.queue.run_due()
+    await world.knowledge.remove(document)
+    await IngestionTask.create(
+        document=document, kind=TaskKind.STORED, next_attempt_at=world.clock.now()
+    )
+    assert await world.queue.run_due() == 1
+    assert await IngestionTask.all().count() == 0
+
+
+async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: World) -> None:
+    """It is committed, so the index is made again from the database."""
+    document = await world.send()
+    index, real = world.knowledge.index, world.knowledge.index.apply
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    index.apply = fail  # type: ignore[method-assign]
+    await world.queue.run_due()
+    index.apply = real  # type: ignore[method-assign]
+    assert (await row(document)).status is DocumentStatus.READY
+    assert await world.found() == []
+    assert await world.knowledge.catch_up() is True
+    assert await world.found() == [TENT]
