@@ -409,7 +409,7 @@ async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: Wor
     def fail(*_: Any) -> None:
         raise MemoryError
 
-    index.apply = fail  # type: ignore[method-assign]
+    index.apply = fail  # type: ignore[method-assign,assignment]
     await world.queue.run_due()
     index.apply = real  # type: ignore[method-assign]
     assert (await row(document)).status is DocumentStatus.READY
