@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from models.collection import GENERAL_ID
 from models.document import Document, DocumentStatus
+from models.errors import is_unavailable
 from models.ingestion import IngestionTask
 from rag.errors import LoadingError, RagError
 from rag.loading import SUFFIXES
@@ -268,6 +269,8 @@ class _Sync:
                 within=partial(_drop_task, target),
             )
         except Exception as error:
+            if is_unavailable(error):
+                raise  # it is no fault of the file's
             # One file must never keep the others, and the questions, waiting.
             log.exception("%s was not indexed", path)
             reason = (

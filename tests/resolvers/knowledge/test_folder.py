@@ -11,6 +11,7 @@ import pytest
 from models.chunk import Chunk
 from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
+from models.errors import StoreUnavailable
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
@@ -331,6 +332,47 @@ async def test_another_process_s_changes_are_taken_over(world: World, tmp_path: 
     await sync_folder(server, world.folder)
     assert str(added.id) in server.index.document_ids()
     await world.stop(server)
+
+
+async def test_the_first_indexing_waits_for_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment fails no file, and does not end the preparation."""
+    monkeypatch.setattr("wiring._DATABASE_WAIT", 0.01)
+    knowledge = create_knowledge(
+        world.settings, Parts(embedder=lambda: world.embedder), world.store
+    )
+    outages = [StoreUnavailable("database or disk is full")] * 2
+
+    async def sync() -> None:
+        if outages:
+            raise outages.pop()
+        await sync_folder(knowledge, world.folder)
+
+    await prepare_knowledge(knowledge, world.folder, sync=sync)
+    assert knowledge.failure is None
+    assert (knowledge.progress.ready, knowledge.progress.failed) == (4, 0)
+    await world.stop(knowledge)
+
+
+async def test_an_outage_of_the_database_is_no_fault_of_a_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to whoever looks through the folder, who tries again."""
+    knowledge = await world.start()
+    (world.folder / "returns.md").write_text("# Returns\n\nNow you have 60 days.\n")
+    put = knowledge.put
+
+    async def full(*_: object, **__: object) -> Document:
+        raise StoreUnavailable("database or disk is full")
+
+    monkeypatch.setattr(knowledge, "put", full)
+    with pytest.raises(StoreUnavailable):
+        await sync_folder(knowledge, world.folder)
+    assert (await Document.get(folder_path="returns.md")).status is DocumentStatus.READY
+    monkeypatch.setattr(knowledge, "put", put)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(1, 3, 0, 0)
+    await world.stop(knowledge)
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_to_whoever_asks(world: World) -> None:
