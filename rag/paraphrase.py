@@ -37,24 +37,34 @@ def same_details(first: str, second: str) -> bool:
     """Whether both name the same numbers, models, names, days and negations: "Firn 2" and "Firn 3",
     "on Saturday" and "on Sunday" are near each other in every embedding.
 
-    A name is a word with a capital letter that begins no sentence, so in German a noun: there only
-    paraphrases with the same nouns pass.
+    A name is a word with a capital letter that begins no sentence, in German any noun. One that
+    only one question has may be left out in the other, but not replaced; in a question that begins
+    with a small letter one cannot tell.
     """
-    return (
-        details(first) == details(second)
-        and _turns(first) == _turns(second)
-        and _names(first) <= _words(second)
-        and _names(second) <= _words(first)
+    if details(first) != details(second) or _turns(first) != _turns(second):
+        return False
+    only_first = _names(first) - _words(second) or _is_careless(first)
+    only_second = _names(second) - _words(first) or _is_careless(second)
+    return not (only_first and only_second) or (
+        _names(first) <= _words(second) and _names(second) <= _words(first)
     )
+
+
+def _is_careless(text: str) -> bool:
+    word = _WORD.search(text)
+    return word is not None and word.group()[0].islower()
 
 
 def _turns(text: str) -> frozenset[str]:
     words = _words(text)
-    return frozenset("not" if _is_not(word) else word for word in words if _TURNS.fullmatch(word))
+    return frozenset(_meant(word) for word in words if _TURNS.fullmatch(word))
 
 
-def _is_not(word: str) -> bool:
-    return word in ("no", "not", "cannot") or word.endswith(("n't", "n’t"))
+def _meant(word: str) -> str:
+    """One word for those that mean the same."""
+    if word in ("no", "not", "cannot") or word.endswith(("n't", "n’t")):
+        return "not"
+    return "remove" if word.startswith(("delet", "remov", "elimin", "supprim")) else word
 
 
 def _words(text: str) -> frozenset[str]:

@@ -37,6 +37,8 @@ def test_what_turns_a_question_is_noticed(first: str, second: str) -> None:
         ("Do you deliver to France?", "do you ship to france"),
         ("Can I bring my dog to the shop?", "Can I bring my dog into the shop with me?"),
         ("I can't log in", "I cannot log in"),
+        ("How do I delete my account?", "How can I remove my account?"),
+        ("Do you deliver to France?", "Do you deliver abroad?"),
         ("How do I return an item?", "Please: How can I send an item back?"),
         ("How much is shipping?", "What does I'm-in-a-hurry shipping cost?"),
         ("¿Cuánto cuesta el envío?", "¿Cuánto es el envío?"),
