@@ -181,7 +181,10 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(jobs.stop)
 
     endpoint = GraphQLEndpoint(
-        build_schema(), ApplicationHooks(services), allowed_origins=settings.allowed_origins
+        build_schema(),
+        ApplicationHooks(services),
+        limits=transport_limits(settings),
+        allowed_origins=settings.allowed_origins,
     )
     access.start(OpenDevices(endpoint, tokens))
     app.state.endpoint = endpoint
@@ -189,6 +192,13 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.knowledge = knowledge
     app.state.unanswered = unanswered
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
+
+
+def transport_limits(settings: Settings) -> Limits:
+    """Room for the longest text and the longest manifest, and for the largest file with what is
+    said beside it."""
+    megabyte = 1024 * 1024
+    return Limits(body_bytes=8 * megabyte, upload_bytes=(settings.max_upload_mb + 1) * megabyte)
 
 
 async def _prepare(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from models.errors import is_unavailable
 from models.store import Store
 from rag.embedding.base import Embedder, ModelIdentity
 from rag.embedding.service import EmbeddingService
@@ -38,6 +39,8 @@ log = logging.getLogger("groundql")
 
 # The packaged model; named here, too, because its adapter imports torch.
 DEFAULT_MODEL: Final = "all-MiniLM-L6-v2"
+# Before what the database did not take is tried again. Seconds.
+_DATABASE_WAIT: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,11 @@ async def prepare_knowledge(
         if answers and await knowledge.was_synced():
             knowledge.announce_ready()
         if reembedding is not None:
-            await reembedding.run()
+            await _insist(reembedding.run)
         if queue is not None:
-            await queue.start()
-        await (sync() if sync is not None else sync_folder(knowledge, folder))
-        await knowledge.note_synced()
+            await _insist(queue.start)
+        await _insist(sync if sync is not None else partial(sync_folder, knowledge, folder))
+        await _insist(knowledge.note_synced)
         knowledge.announce_ready()
         await knowledge.save()
     except asyncio.CancelledError:
@@ -161,6 +164,20 @@ async def prepare_knowledge(
     except Exception:
         log.exception("The knowledge base could not be prepared")
         knowledge.announce_failure("The knowledge base could not be prepared; see the log.")
+
+
+async def _insist(step: Callable[[], Awaitable[object]]) -> None:
+    """Do a step, which may be done again, and wait for a database that is away or full: a server
+    that gave up then would answer nothing until somebody starts it anew."""
+    while True:
+        try:
+            await step()
+            return
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("Indexing waits for the database: %s", error)
+            await asyncio.sleep(_DATABASE_WAIT)
 
 
 def follow_changes(*followers: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[None]]:

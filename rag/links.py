@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rag.addresses import MAX_ADDRESS, KnownAddresses, split_address
@@ -26,10 +26,10 @@ _BEGINNINGS: Final = frozenset(
 )
 _PREFIXES: Final = "|".join(sorted(_BEGINNINGS, key=len, reverse=True))
 _LONGEST: Final = 16  # characters: more than "<javascript\\"
-_KNOWN_SCHEME = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_SCHEMES)})$", re.IGNORECASE)
+_KNOWN_SCHEME = re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(_SCHEMES)})\Z", re.IGNORECASE)
 # The end of a piece that may be the beginning of an address.
 _MAYBE = re.compile(
-    rf"(?:<?(?<![A-Za-z0-9])(?:{_PREFIXES})\\?|<|\\|<?(?<![A-Za-z0-9])www\.)$",
+    rf"(?:<?(?<![A-Za-z0-9])(?:{_PREFIXES})\\?|<|\\|<?(?<![A-Za-z0-9])www\.)\Z",
     re.IGNORECASE,
 )
 _TRIGGER = re.compile(r"[\]:/?#]|[wW]{3}\.")
@@ -37,7 +37,7 @@ _TRIGGER = re.compile(r"[\]:/?#]|[wW]{3}\.")
 _MARK = re.compile(r"[\]:/?#.]")
 _SLASHES = re.compile(r"\\?/\\?/")
 _MAYBE_SLASHES = re.compile(r"\\?/?\\?")
-_HOST = re.compile(r"(?<![\w.-])((?:[\w-]+\.)+[^\W\d_]{2,}(?::\d{1,5})?)$")
+_HOST = re.compile(r"(?<![\w.-])((?:[\w-]+\.)+[^\W\d_]{2,}(?::\d{1,5})?)\Z")
 _MAX_HOST: Final = 100
 # "Node.js/Express" names no host.
 _NO_DOMAIN: Final = (".js", ".ts")
@@ -73,12 +73,15 @@ class LinkFilter:
         self._part = ""  # where in a destination we are
         self._address: list[str] = []
         self._depth = 0
+        self._behind_address = False  # what was written last is an address, or one and a "]"
+        self._apart = False  # what follows must not become a part of such an address
         self._final = False
 
     def feed(self, text: str) -> str:
         """What can be shown now of all that was fed so far."""
         text = self._markup.feed(text)
-        if not self._held and self._mode == self._in_text and self._is_harmless(text):
+        waits = self._held or self._apart
+        if not waits and self._mode == self._in_text and self._is_harmless(text):
             self._tail = (self._tail + text)[-_MAX_HOST:]
             return text
         return self._process(text)
@@ -136,11 +139,19 @@ class LinkFilter:
         if text:
             out.append(text)
             self._tail = (self._tail + text)[-_MAX_HOST:]
+            self._behind_address = self._behind_address and text == "]"
+
+    def _write_placeholder(self, out: list[str]) -> None:
+        """Apart from an address before it, which would be another one with it."""
+        self._write(f" {self._placeholder}" if self._behind_address else self._placeholder, out)
 
     # ---- text --------------------------------------------------------------------------------
 
     def _in_text(self, text: str, out: list[str]) -> str:
         text, self._held = self._held + text, ""
+        if self._apart and text[0] not in "<>([:" and not text[0].isspace():
+            self._write(" ", out)
+        self._apart = False
         if self._tail.endswith("]") and text[0] in "(:":
             if text[0] == "(":
                 self._run, self._address, self._depth = ["("], [], 0
@@ -230,7 +241,7 @@ class LinkFilter:
                 return self._end_run(out)[0] + "]" + text[place:]
             run.append(character)
             if len(run) > MAX_ADDRESS:
-                self._write(self._placeholder, out)
+                self._write_placeholder(out)
                 self._run, self._mode = run[-_MAX_REST:], self._in_swallowed
                 return text[place + 1 :]
         return ""
@@ -244,8 +255,9 @@ class LinkFilter:
         address, rest = split_address(whole[opened:])
         if not address.strip("/?#:\\") or self._known.knows(host + address):
             self._write(whole, out)
+            self._behind_address = True
             return "", False
-        self._write(self._placeholder, out)
+        self._write_placeholder(out)
         return rest[-_MAX_REST:], opened
 
     def _in_swallowed(self, text: str, out: list[str]) -> str:
@@ -286,9 +298,10 @@ class LinkFilter:
     def _in_destination(self, text: str, out: list[str]) -> str:
         for place, character in enumerate(text):
             nested = character == "(" and self._run[-1] == "]"
-            if nested and self._part in ("bare", "angle"):
+            if nested and self._part == "bare":
                 # Whatever this is, the first address is dropped and the second one looked at.
-                self._run, self._address, self._part = ["("], [], "lead"
+                self._end_tag(self._run, out)
+                self._run, self._address, self._part, self._depth = ["("], [], "lead", 0
                 continue
             outcome = "give up" if nested else self._next_part(character)
             if outcome == "end":
@@ -299,7 +312,8 @@ class LinkFilter:
             self._run.append(character)
             if len(self._run) > _MAX_DESTINATION:
                 if self._part in ("bare", "angle"):
-                    self._write(self._placeholder, out)
+                    self._end_tag(self._run, out)
+                    self._write_placeholder(out)
                     self._run, self._mode = [" "], self._in_swallowed
                     return text[place + 1 :]
                 return self._give_up(out) + text[place + 1 :]
@@ -347,6 +361,11 @@ class LinkFilter:
             title = held.split(address, 1)[1].removeprefix(">")
             plain = _PLAIN_TITLE.fullmatch(title.strip()[1:-1])
             self._write(held + ")" if plain else f"({address})", out)
+            if not plain:
+                self._end_tag(title, out)
+        else:
+            self._end_tag(held, out)
+            self._apart = self._behind_address
 
     def _give_up(self, out: list[str]) -> str:
         """What is held is no destination: it is text. Returns what is to be looked at as such."""
@@ -356,5 +375,14 @@ class LinkFilter:
         if address[:1] not in ("/", "\\"):
             return held[1:]
         # Some readers' Markdown takes an address with blanks.
-        self._write(self._placeholder, out)
+        self._end_tag(held, out)
+        self._write_placeholder(out)
         return held.split(address, 1)[1].removeprefix(">")
+
+    def _end_tag(self, dropped: Sequence[str], out: list[str]) -> None:
+        """End the tag that a ">" in what is dropped had ended, lest the text becomes a part of it.
+
+        `MarkupFilter` leaves tags without attributes, such as `<a x](>`.
+        """
+        if next((one for one in dropped if one in "<>"), "") == ">":
+            self._write(">", out)

@@ -24,6 +24,7 @@ _ACTIVE: Final = frozenset(
 )  # fmt: skip
 # Entities of these are left as they are: they stand for a character that is not to act.
 _INERT: Final = "<>&\"'` \t\n\r"
+_OPENING: Final = "([{\"'*_~>"
 _JOINING: Final = "<&[【/\\#-–—^"
 
 
@@ -128,19 +129,23 @@ class MarkupFilter:
                     self._held, self._mode = [], self._in_text
                     return text[place:]
             elif character == ">":
-                self._end_tag(out)
-                return text[place + 1 :]
+                return self._end_tag(out) + text[place + 1 :]
             elif character == "<" or len(held) >= _MAX_TAG:
                 return self._break_tag(out) + text[place:]
             held.append(character)
         return ""
 
-    def _end_tag(self, out: list[str]) -> None:
+    def _end_tag(self, out: list[str]) -> str:
+        """Write the tag, or what stands for it; returns what is to be looked at as text."""
         content, self._held, self._mode = "".join(self._held[1:]), [], self._in_text
         if _AUTOLINK.fullmatch(content):
-            known = self._known.knows(content)
-            self._write(f"<{content}>" if known else self._placeholder, out)
-            return
+            if self._known.knows(content):
+                self._write(f"<{content}>", out)
+                return ""
+            # It must not become a part of an address before it.
+            apart = "" if self._last.isspace() or self._last in _OPENING else " "
+            self._write(apart + self._placeholder, out)
+            return ""
         match = _NAME.match(content)
         name = match.group(1).lower() if match else ""
         if "=" in content or name in _ACTIVE or (content[0] == "/" and name in self._dropped):
@@ -150,8 +155,13 @@ class MarkupFilter:
             closing = content[0] == "/" and not self._open_entity and not self._last.isdigit()
             if self._last in _JOINING or (self._last.isalnum() and not closing):
                 self._write(" ", out)
-            return
+            return ""
+        if "&" in content:
+            # An entity in it may hide an address.
+            self._write("< ", out)
+            return content + ">"
         self._write(f"<{content}>", out)
+        return ""
 
     def _break_tag(self, out: list[str]) -> str:
         """What is held is no tag, and must not become one; returns what was not looked at."""

@@ -9,8 +9,9 @@ import pytest
 
 import commands
 from models.store import StoreError
-from server import listen
+from server import listen, transport_limits
 from settings import Settings, SettingsError, load_secret_key
+from tests.application import test_settings
 
 
 def test_a_port_in_use_is_told_in_a_sentence() -> None:
@@ -48,3 +49,9 @@ def test_a_data_dir_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path / "file" / "data")
     with pytest.raises(SettingsError, match="DATA_DIR"):
         load_secret_key(settings)
+
+
+def test_the_largest_file_fits_into_a_request(tmp_path: Path) -> None:
+    """Also where MAX_UPLOAD_MB is raised, with what is said of the file beside it."""
+    settings = test_settings(tmp_path, "sqlite://unused").model_copy(update={"max_upload_mb": 50})
+    assert transport_limits(settings).upload_bytes == 51 * 1024 * 1024

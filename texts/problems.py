@@ -216,6 +216,15 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "El documento no dice esto; cítelo literalmente.",
         "Le document ne dit pas cela ; citez-le mot pour mot.",
     ),
+    "The reply cites documents that were deleted, or that not the same people may see. Name the one "
+    "document that says the answer as documentId instead.": (
+        "Die Antwort zitiert Dokumente, die gelöscht wurden oder die nicht dieselben Personen sehen "
+        "dürfen. Nennen Sie stattdessen als documentId das eine Dokument, in dem die Antwort steht.",
+        "La respuesta cita documentos que se han eliminado o que no pueden ver las mismas personas. "
+        "Indique en su lugar como documentId el documento que contiene la respuesta.",
+        "La réponse cite des documents supprimés, ou que les mêmes personnes ne peuvent pas voir. "
+        "Indiquez plutôt comme documentId le document qui contient la réponse.",
+    ),
     "This document has no text that could be quoted.": (
         "Dieses Dokument hat keinen Text, der zitiert werden könnte.",
         "Este documento no tiene texto que se pueda citar.",

@@ -9,6 +9,8 @@ from transport.encoding import parse_json
 from transport.errors import InvalidJSON, RequestError
 
 _MAX_URL_FIELDS = 32
+_MAX_QUERY = 1024 * 1024
+"""Characters. What is longer are values, and reading those as GraphQL takes a second a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ def parse_parameters(value: object) -> Parameters:
     query = value.get("query")
     if not isinstance(query, str) or not query:
         raise RequestError(400, "The parameter 'query' must be a non-empty string.")
+    if len(query) > _MAX_QUERY:
+        raise RequestError(
+            413, f"The query is longer than {_MAX_QUERY} characters: send values as variables."
+        )
     name = value.get("operationName")
     if name is not None and not isinstance(name, str):
         raise RequestError(400, "The parameter 'operationName' must be a string or null.")

@@ -8,8 +8,10 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +112,26 @@ def main(
     if before is not None:
         comparisons = compare(before, record)
         print_comparisons(out, comparisons)
-    if options.json:
-        write_json(options.json, figures)
-    if options.run:
-        write_json(options.run, record)
-    if options.report:
-        write_text(options.report, render_page(results, golden_results, comparisons))
+    files: list[tuple[Path | None, Callable[[Path], None]]] = [
+        (options.json, partial(write_json, value=figures)),
+        (options.run, partial(write_json, value=record)),
+        (
+            options.report,
+            lambda path: write_text(path, render_page(results, golden_results, comparisons)),
+        ),
+    ]
+    failed = False
+    for path, write in files:
+        try:
+            if path is not None:
+                write(path)
+        except RunError as error:  # a full disk: the others may be on another one
+            err.print(f"Error: {error}", markup=False)
+            failed = True
     drops = find_drops(baseline, figures, tolerance=options.tolerance) if baseline else []
     for drop in drops:
         err.print(f"Error: {drop}", markup=False)
-    return 1 if drops else 0
+    return 1 if drops or failed else 0
 
 
 async def _run(
@@ -215,6 +227,13 @@ def _check_files(options: argparse.Namespace) -> None:
     for path in (options.json, options.run, options.report):
         if path is not None and (not path.parent.is_dir() or path.is_dir()):
             raise CollectionError(f"{path} cannot be written: there is no folder {path.parent}.")
+        if path is None or (path.exists() and not path.is_file()):
+            continue
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-"):
+                pass
+        except OSError as error:
+            raise CollectionError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _cache_folder(options: argparse.Namespace, note: Any) -> Path | None:

@@ -195,13 +195,21 @@ async def _source_of_reply(context: Context, message_id: UUID) -> _Source | None
     message: ChatMessage | None = await find_message(context, message_id)
     if message is None or message.role is not MessageRole.ASSISTANT:
         raise NotFound("reply")
-    cited = (
-        await Citation.filter(message_id=message.id, document__deleted_at__isnull=True)
-        .order_by("number")
-        .first()
-    )
-    if cited is None or cited.document_id is None:
+    citations = await Citation.filter(message_id=message.id).order_by("number")
+    if not citations:
         return None
+    # The answer is given to who may see its one source: all that it says must be for them.
+    documents = {one.document_id for one in citations}
+    there = Document.filter(id__in=[one for one in documents if one], deleted_at__isnull=True)
+    found = await there.values_list("id", "collection_id")
+    if len(found) != len(documents) or len({collection for _, collection in found}) > 1:
+        raise InvalidInput(
+            "messageId",
+            "The reply cites documents that were deleted, or that not the same people may see. "
+            "Name the one document that says the answer as documentId instead.",
+        )
+    cited = citations[0]
+    assert cited.document_id is not None
     return _Source(
         cited.document_id,
         cited.title,

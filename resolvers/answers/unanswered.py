@@ -52,7 +52,9 @@ class UnansweredQuestions:
     Whatever goes wrong is a line in the log.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, max_groups: int = MAX_GROUPS) -> None:
+        """Compares a question with `max_groups`, and up to a tenth more before it forgets some."""
+        self._max_groups = max_groups
         self._store = store
         self._clock = clock
         self._groups: NearestVectors | None = None
@@ -121,6 +123,8 @@ class UnansweredQuestions:
             if found is None:
                 groups.add(key, vector)
                 self._details[key] = named
+                if len(groups) > self._max_groups * 1.1:
+                    self._groups = None  # read again, without the oldest ones
             return key
 
     async def _load(self, model_key: str) -> NearestVectors:
@@ -131,9 +135,12 @@ class UnansweredQuestions:
         rows = (
             await UnansweredGroup.filter(embedding_model=model_key)
             .order_by("-id")
-            .limit(MAX_GROUPS)
+            .limit(self._max_groups)
         )
-        data = await with_questions(await group_sizes(Q(group__embedding_model=model_key)))
+        compared = {row.id for row in rows}
+        sizes = await group_sizes(Q(group__embedding_model=model_key))
+        # Not of all: a statement takes only so many values.
+        data = await with_questions([size for size in sizes if size.group_id in compared])
         known = [row for row in rows if row.id in data]
         self._details = {row.id: details(data[row.id].question) for row in known}
         self._groups = NearestVectors([row.id for row in known], [row.vector for row in known])

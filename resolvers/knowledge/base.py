@@ -328,10 +328,10 @@ class KnowledgeBase:
                 await Chunk.filter(document_id=document.id).delete()
                 new_ids = await self._insert_chunks(document, prepared)
                 revision = await self._bump_revision()
-            self._see(revision)
             self._take_over(document, prepared, new_ids, old_ids)
             if self._old is not None:
                 self._old.index.remove_documents([str(document.id)])
+            self._see(revision)
         return document
 
     async def embed_again(self, document: Document, source: SourceDocument) -> None:
@@ -352,8 +352,8 @@ class KnowledgeBase:
                 new_ids = await self._insert_chunks(document, prepared)
                 await Document.filter(id=document.id).update(chunk_count=len(prepared))
                 revision = await self._bump_revision()
-            self._see(revision)
             self._take_over(document, prepared, new_ids, [])
+            self._see(revision)
 
     def _take_over(
         self,
@@ -409,11 +409,11 @@ class KnowledgeBase:
                 await IngestionTask.filter(document_id=document.id).delete()
                 await Chunk.filter(document_id=document.id).delete()
                 revision = await self._bump_revision()
-            self._see(revision)
             # Before the first start has made it, there is no index that could be wrong.
             for index in (self._index, self._old.index if self._old else None):
                 if index is not None:
                     index.remove_documents([str(document.id)])
+            self._see(revision)
             self._forget()
         return True
 
@@ -424,12 +424,12 @@ class KnowledgeBase:
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
                 revision = await self._bump_revision()
-            self._see(revision)
             # Before the first start has made it, there is no index that could be wrong.
             for index in (self._index, self._old.index if self._old else None):
                 if index is not None:
                     for document_id in document_ids:
                         index.move(str(document_id), collection_key(collection_id))
+            self._see(revision)
             self._forget()
 
     def _forget(self) -> None:
@@ -470,13 +470,14 @@ class KnowledgeBase:
         return state.revision if state is not None else 0
 
     async def _bump_revision(self) -> int:
-        """Count a change; call it last in the change's transaction, and `_see` after it."""
+        """Count a change; call it last in the change's transaction, and `_see` once all is done."""
         await KnowledgeState.get_or_create(name="default")
         await KnowledgeState.filter(name="default").update(revision=F("revision") + 1)
         return await self._revision()
 
     def _see(self, revision: int) -> None:
-        """Note an own change; if others came between, `catch_up` still has to look."""
+        """Note an own change, once the index has it; if others came between, or the index did not
+        take it, `catch_up` still has to look."""
         if revision == self._seen_revision + 1:
             self._seen_revision = revision
 

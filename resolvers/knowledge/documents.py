@@ -174,7 +174,8 @@ async def find_document(document_id: UUID | None) -> Document:
 
 async def reindex(context: Context) -> IndexProgress:
     """Cut and embed every document again, and try again what has failed. Versions do not change,
-    and each document's passages answer until its new ones are there.
+    and each document's passages answer until its new ones are there. Files of the folder that could
+    not be read are read again when the folder is looked through next.
 
     Raises:
         Unauthenticated, Forbidden
@@ -191,6 +192,8 @@ async def reindex(context: Context) -> IndexProgress:
                 next_attempt_at=now, attempts=0
             )
             await Document.filter(id__in=some).update(status=DocumentStatus.PENDING, failure=None)
+    unread = Document.filter(folder_path__isnull=False, deleted_at__isnull=True)
+    await unread.filter(status=DocumentStatus.FAILED).update(folder_hash="")
     last: UUID | None = None
     while page := await _without_task(last):
         async with services.store.transaction():

@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask
 from models.user import EDITORS
 from resolvers.collections import resolve_collection
 from resolvers.context import Context
@@ -74,7 +75,10 @@ async def sync_manifest(
         row.key: row.content_hash for row in documents if row.status is not DocumentStatus.FAILED
     }
     wanted = [key for key, hash in listed.items() if known.get(key) != hash]
-    gone = [row for row in documents if not _is_listed(row.key or "", listed)]
+    # What another source has sent meanwhile is its own, though not indexed yet.
+    others = IngestionTask.filter(document__source=source, source__isnull=False)
+    taken = {id for (id,) in await others.exclude(source=source).values_list("document_id")}
+    gone = [r for r in documents if r.id not in taken and not _is_listed(r.key or "", listed)]
     deleted = 0
     if delete_missing:
         for row in gone:

@@ -21,8 +21,9 @@ from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.base import KnowledgeBase, Superseded
 from resolvers.knowledge.parsing import Parser
+from resolvers.knowledge.records import is_record_file
 from resolvers.knowledge.reembedding import stored_source
-from resolvers.knowledge.submission import add_records
+from resolvers.knowledge.submission import add_records, vanished_records
 
 log = logging.getLogger("groundql.ingestion")
 
@@ -40,7 +41,8 @@ GAVE_UP: Final = "It could not be indexed after several attempts; see the server
 
 
 class IngestionQueue:
-    """Takes tasks, oldest first, and turns each into the next version of its document.
+    """Takes tasks, what was sent first and of that the oldest, and turns each into the next version
+    of its document.
 
     Any number of processes may work on one database. A task belongs to whoever counted its
     `attempts` up last: only they may store a result, in the transaction that ends the task. So a
@@ -118,11 +120,10 @@ class IngestionQueue:
         """The next task that is due, now ours."""
         while True:
             now = self._clock.now()
-            task = (
-                await IngestionTask.filter(next_attempt_at__lte=now)
-                .order_by("next_attempt_at", "id")
-                .first()
-            )
+            due = IngestionTask.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "id")
+            # What was sent goes before what is only cut and embedded again, which may be all.
+            sent = due.filter(kind__in=[TaskKind.TEXT, TaskKind.FILE])
+            task = await sent.first() or await due.first()
             if task is None:
                 return None
             async with self._store.transaction():
@@ -163,6 +164,7 @@ class IngestionQueue:
     async def _index(self, task: IngestionTask) -> None:
         document = await Document.get_or_none(id=task.document_id, deleted_at__isnull=True)
         if document is None:
+            await self._owned(task).delete()
             raise Superseded
         source, *records = await self._sources(task, document)
         properties: dict[str, Any] = {}
@@ -183,6 +185,10 @@ class IngestionQueue:
         )
         if records:
             self.wake()
+        if task.kind is TaskKind.FILE and is_record_file(task.file_name or ""):
+            # After the commit: what is cut off here is done with the file's next version.
+            for gone in await vanished_records(document, task.source, 1 + len(records)):
+                await self._knowledge.remove(gone)
 
     async def _sources(self, task: IngestionTask, document: Document) -> list[SourceDocument]:
         """What the task's next version consists of; further ones are documents of their own."""

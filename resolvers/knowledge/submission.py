@@ -37,6 +37,7 @@ DEFAULT_CATEGORY: Final = "general"
 
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _WORD = re.compile(r"[^\W_]")
+_DIGITS = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,21 @@ class Properties:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A document that was sent, checked. A text has no `file_name` and is valid UTF-8."""
+    """A document that was sent, checked. A text has no `file_name` and is valid UTF-8.
+
+    `sent` is what `payload` was before its lines were made to end in line feeds, if that counts:
+    who sends a document with a key knows it by the hash of what they sent.
+    """
 
     properties: Properties
     payload: bytes
     file_name: str | None = None
     mapping: dict[str, Any] | None = None
+    sent: bytes | None = None
 
     @property
     def content_hash(self) -> str:
-        return hashlib.sha256(self.payload).hexdigest()
+        return hashlib.sha256(self.payload if self.sent is None else self.sent).hexdigest()
 
 
 def check_properties(properties: Properties) -> Properties:
@@ -115,7 +121,8 @@ def text_submission(properties: Properties, content: str) -> Submission:
     if properties.title is None:
         raise InvalidInput("title", "title is missing.")
     checked = check_properties(properties)
-    return Submission(checked, check_content(content).encode())
+    payload = check_content(content).encode()
+    return Submission(checked, payload, sent=content.encode() if checked.key else None)
 
 
 def file_submission(
@@ -238,18 +245,41 @@ async def add_records(
     clock: Clock, task: IngestionTask, document: Document, records: Sequence[SourceDocument]
 ) -> None:
     """A file that holds several documents: those after the first become documents of their own,
-    known by the first one's key (or id) and their number. In the transaction of the first."""
+    known by the first one's key (or id) and their number. In the transaction of the first.
+
+    One that is there already stays in the collection that it was moved to.
+    """
     for number, record in enumerate(records, start=2):
+        key = record_key(document, number)
+        known = await Document.exists(key=key, deleted_at__isnull=True)
         properties = Properties(
             title=record.title[:MAX_TITLE],
             type=record.type,
             category=record.category,
             language=record.language,
             source=task.source,
-            key=f"{document.key or document.id}#{number}"[-MAX_KEY:],
-            collection_id=document.collection_id,
+            key=key,
+            collection_id=None if known else document.collection_id,
         )
         await submit(clock, Submission(properties, record.content.encode()))
+
+
+def record_key(document: Document, number: int) -> str:
+    """The key of a further document of the file whose first one is `document`."""
+    return f"{document.key or document.id}#{number}"[-MAX_KEY:]
+
+
+async def vanished_records(document: Document, source: str | None, count: int) -> list[Document]:
+    """Documents that an earlier version of a file had beyond the `count` that it has now."""
+    stem = record_key(document, 0)[:-1]
+    rows = Document.filter(key__startswith=stem, source=source, deleted_at__isnull=True)
+    return [row for row in await rows if _number(row.key or "", stem) > count]
+
+
+def _number(key: str, stem: str) -> int:
+    """What stands behind the stem if it is a number, else 0."""
+    end = key[len(stem) :]
+    return int(end) if key.startswith(stem) and _DIGITS.fullmatch(end) else 0
 
 
 async def _create(clock: Clock, submission: Submission) -> Document:

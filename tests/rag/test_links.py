@@ -66,6 +66,18 @@ def filtered(*pieces: str) -> str:
         ("https&colon;//evil.example &#104;ttps&#58//evil.example", f"{GONE} {GONE}"),
         ("&#91;9&#93; &lbrack;8&rbrack; &amp;colon; &lt;b&gt; &eacute; &x; & &#; R&D", "(9) (8) &amp;colon; &lt;b&gt; &eacute; &x; & &#; R&D"),
         ("<foo:bar> <mailto:help@ok.example> <x@y.example>", f"{GONE} <mailto:help@ok.example> <x@y.example>"),
+        # Tags that go on behind a destination
+        ("<a x](>) href=//evil.example>t", "<a x]> href=//evil.example>t"),
+        ("<a x](><1) href=//evil.example>t", "<a x]> href=//evil.example>t"),
+        ("<a x](>](y) href=//evil.example>t", "<a x]> href=//evil.example>t"),
+        ("<a x](/> href=//evil.example>t", f"<a x](>{GONE} href=//evil.example>t"),
+        ('<a x](https://ok.example/returns "><") href=//evil.example>t', "<a x](https://ok.example/returns)> href=//evil.example>t"),
+        ("<data:x https&colon;//evil.example/x>", f"< {GONE} {GONE}>"),
+        # What follows an address that is known
+        ("https://ok.example/returns]()http", "https://ok.example/returns] http"),
+        ("[https://ok.example/returns](//evil.example). x](y)", "[https://ok.example/returns] . x]"),
+        ("https://ok.example/returns<mailto:x@evil.example> x", f"https://ok.example/returns {GONE} x"),
+        ("http\n\\:]: [a]((//evil.example)", "http\n\\:]: [a]((//evil.example)"),
         # What is known
         ("https://ok.example/returns. (https://ok.example/returns) http://OK.example/returns/", "https://ok.example/returns. (https://ok.example/returns) http://OK.example/returns/"),
         ('[f](https://ok.example/form_(a)?x=1 "Form") ![f](<https://ok.example/quoted>)', '[f](https://ok.example/form_(a)?x=1 "Form") ![f](<https://ok.example/quoted>)'),
@@ -164,6 +176,7 @@ def test_no_unknown_address_is_left(parts: list[str]) -> None:
     assert "](https://evil" not in shown
     assert re.search(r"(?<![a-z0-9])www\.evil", shown.lower()) is None
     assert "<a href" not in shown
+    assert filtered(shown) == shown
 
 
 @given(st.text(alphabet="abc .,;!-äß\n0123456789"))

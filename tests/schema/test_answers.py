@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from models.approved_answer import ApprovedAnswer
+from models.citation import Citation
+from models.collection import Audience, Collection
 from models.document import Document
 from models.unanswered import UnansweredGroup, UnansweredQuestion
 from models.user import Role
@@ -17,6 +19,7 @@ from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.clock import SystemClock
+from schema.node import row_id
 from tests.application import Running
 from tests.schema.operations import CHAT
 
@@ -170,6 +173,34 @@ async def test_the_source_may_be_a_passage_or_that_of_a_reply(
         offline, editor, question="Mongolia?", messageId=ungrounded["reply"]["id"]
     )
     assert without["quote"] is None
+
+
+async def test_a_reply_is_no_source_once_not_all_it_cites_is_for_the_same_people(
+    offline: Running, editor: str, user: str
+) -> None:
+    """Otherwise what a restricted or deleted document says would be given to everyone."""
+    reply = (await ask(offline, editor, "Within how many days can I return an item?"))["reply"]
+    key = row_id("ChatMessage", reply["id"])
+    cited = await Citation.filter(message_id=key).order_by("number").first()
+    assert cited is not None
+    other = await Document.get(title="Shipping")
+    second = await Citation.create(
+        message_id=key, number=99, document=other, title="x", quote="x", start_offset=0,
+        end_offset=1, score=1.0,
+    )  # fmt: skip
+    board = await Collection.create(name="Board", audience=Audience.NAMED)
+    await Document.filter(id=other.id).update(collection_id=board.id)
+    refused = await approve(offline, editor, messageId=reply["id"])
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "messageId")
+    assert "documentId" in refused["problem"]
+    await second.delete()
+    assert (await approve(offline, editor, messageId=reply["id"]))["__typename"] == "ApprovedAnswer"
+    delete = "mutation($id: ID!) { deleteDocument(id: $id) { __typename } }"
+    await offline.data(delete, {"id": reply["citations"][0]["document"]["id"]}, editor)
+    late = await approve(offline, editor, question="How many days?", messageId=reply["id"])
+    assert (late["__typename"], late["field"]) == ("InvalidInput", "messageId")
+    assert (await ask(offline, user, "How many days?"))["reply"]["usage"]["provider"] == "offline"
+    assert await ApprovedAnswer.all().count() == 1
 
 
 async def test_what_leans_on_the_conversation_or_is_narrowed_is_answered_anew(
@@ -413,3 +444,28 @@ async def test_unanswered_questions_are_grouped_by_meaning(app: Running) -> None
     fresh.begin(message.message_id, found, pipeline)  # noted already: nothing happens
     await fresh.settle()
     assert await UnansweredGroup.all().count() == 2
+
+
+async def test_a_question_is_compared_with_the_newest_groups_only(store_app: Running) -> None:
+    """However many there are: the oldest are let go of, and begin a new group if asked again."""
+    user = await store_app.login()
+    texts = ["What is the capital of Mongolia?", "Who won the world cup?", "Why is the sky blue?"]
+    asked = [await ask(store_app, user, text) for text in texts]
+    await store_app.app.state.unanswered.settle()
+    keys = [row_id("ChatMessage", one["message"]["id"]) for one in asked]
+    await UnansweredGroup.all().delete()
+    few = UnansweredQuestions(store_app.services.store, SystemClock(), max_groups=2)
+    pipeline = await store_app.services.knowledge.pipeline()
+    model, groups = pipeline.embedding.identity.key, []
+    for key, text in zip(keys, texts, strict=True):
+        assert key is not None
+        groups.append(await few.note(key, text, await pipeline.embedding.embed_query(text), model))
+    assert len(set(groups)) == 3
+    for text, group in ((texts[2], groups[2]), (texts[0], None)):
+        again = (await ask(store_app, user, text))["message"]["id"]
+        await store_app.app.state.unanswered.settle()
+        key = row_id("ChatMessage", again)
+        assert key is not None
+        await UnansweredQuestion.filter(message_id=key).delete()
+        vector = await pipeline.embedding.embed_query(text)
+        assert (await few.note(key, text, vector, model) in groups) == (group is not None)

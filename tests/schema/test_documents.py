@@ -11,9 +11,9 @@ import pytest
 
 from models.collection import GENERAL_ID
 from models.document import Document
-from models.ingestion import IngestionTask
+from models.ingestion import IngestionTask, TaskKind
 from models.user import Role
-from schema.node import global_id
+from schema.node import global_id, row_id
 from tests.application import Running
 from tests.schema.test_knowledge import search
 
@@ -348,6 +348,13 @@ async def test_a_manifest_tells_what_to_send_and_what_is_gone(offline: Running) 
     }
     changed = await compare(a="Text of a.", b="New text.", d="Text of d.")
     assert (changed["wanted"], changed["missing"], changed["deleted"]) == (["b", "d"], ["c"], 0)
+    # What another source has sent waits to be indexed: it is not this one's to delete.
+    gone = row_id("Document", ids["c"])
+    await IngestionTask.filter(document_id=gone).delete()
+    task = await IngestionTask.create(document_id=gone, kind=TaskKind.STORED, source="other")
+    kept = await compare(True, a="Text of a.", b="New text.")
+    assert (kept["missing"], kept["deleted"]) == ([], 0)
+    await task.delete()
     done = await compare(True, a="Text of a.", b="New text.")
     assert (done["wanted"], done["missing"], done["deleted"]) == (["b"], ["c"], 1)
     assert (await offline.data(READ, {"id": ids["c"]}, token))["node"] is None
@@ -361,6 +368,20 @@ async def test_a_manifest_tells_what_to_send_and_what_is_gone(offline: Running) 
     ):
         data = await offline.data(MANIFEST, {"s": "wiki", "e": entries}, token)
         assert data["syncManifest"]["field"] == "entries"
+
+
+async def test_the_largest_text_and_the_largest_manifest_fit_into_a_request(
+    offline: Running,
+) -> None:
+    """What the schema promises is not refused for its size on the way."""
+    token = await editor(offline)
+    text = ("Größe " * 400_000)[: 2_000_000 - 1]
+    refused = await add(offline, token, content=text + "xx")
+    assert (refused["__typename"], refused["field"]) == ("InvalidInput", "content")
+    assert "2000001 characters" in refused["problem"]
+    entries = [{"key": f"{'k' * 190}{number}", "hash": "0" * 64} for number in range(10_000)]
+    data = await offline.data(MANIFEST, {"s": "wiki", "e": entries}, token)
+    assert len(data["syncManifest"]["wanted"]) == 10_000
 
 
 async def test_the_progress_is_told(offline: Running) -> None:

@@ -311,6 +311,17 @@ async def test_a_body_at_the_limit_is_read() -> None:
     assert response.json() == {"data": {"hello": "Hello world"}}
 
 
+async def test_a_query_of_more_than_a_megabyte_gives_413() -> None:
+    """However large a body may be: reading it as GraphQL would hold everyone up."""
+    app = build_app(body_bytes=4 * 1024 * 1024)
+    body = {"query": "{ hello }".ljust(1024 * 1024)}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app.endpoint)) as client:
+        assert (await client.post("http://test/", json=body)).status_code == 200
+        response = await client.post("http://test/", json={"query": body["query"] + " "})
+    assert response.status_code == 413
+    assert "send values as variables" in errors_of(response)[0]["message"]
+
+
 async def test_a_body_that_comes_too_slowly_gives_408() -> None:
     """A client may not hold a request open by sending nothing."""
     app = build_app(body_seconds=0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -295,3 +296,29 @@ def test_without_a_place_for_the_cache_there_is_none(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert run(write_collection(tmp_path / "shop")) == 0
     assert "Vectors are not kept: " in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_to_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after minutes of work, and without a traceback."""
+    folder = write_collection(tmp_path / "shop")
+    assert run(folder, "--json", "/proc/figures.json") == 2
+    assert "/proc/figures.json cannot be written" in capsys.readouterr().err
+
+
+def test_what_is_no_file_is_written_to_and_a_failure_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe or a device is not replaced by a file; what could not be written does not keep the
+    other files from being written."""
+    folder = write_collection(tmp_path / "shop")
+    reader, writer = os.pipe()
+    out = tmp_path / "run.json"
+    assert run(folder, "--json", f"/dev/fd/{writer}") == 0
+    assert json.loads(os.read(reader, 65_536))["shop"]["ndcg@10"] == 1.0
+    os.close(reader)
+    assert run(folder, "--json", f"/dev/fd/{writer}", "--run", out) == 1
+    os.close(writer)
+    assert f"/dev/fd/{writer} cannot be written: Broken pipe." in capsys.readouterr().err
+    assert list(read(out)["collections"]) == ["shop"]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from models.chunk import Chunk
+from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
+from models.errors import StoreUnavailable
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
@@ -211,12 +213,102 @@ async def test_files_that_look_unchanged_are_not_read(world: World) -> None:
     await world.stop(knowledge)
 
 
+async def test_a_file_that_failed_is_read_again_when_that_is_asked_for(world: World) -> None:
+    """reindexKnowledge forgets its hash; then a file that looks unchanged is read, too."""
+    (world.folder / "faq.jsonl").write_text("no JSON\n")
+    (world.folder / "long.md").write_text(f"---\ntype: {'x' * 61}\n---\nText about tents.\n")
+    knowledge = await world.start()
+    old = time.time() - 60
+    for file in world.folder.iterdir():
+        os.utime(file, (old, old))
+    stamps: dict[str, Stamp] = {}
+    for failed in (0, 0):
+        result = await sync_folder(knowledge, world.folder, stamps=stamps)
+        assert result == FolderSync(0, 6, 0, failed)
+    assert {"faq.jsonl", "long.md"} <= stamps.keys()
+    await Document.filter(status=DocumentStatus.FAILED).update(folder_hash="")
+    assert await sync_folder(knowledge, world.folder, stamps=stamps) == FolderSync(0, 4, 0, 2)
+    await world.stop(knowledge)
+
+
 async def test_a_missing_folder_removes_nothing(world: World) -> None:
     """A KB_DIR that is not there is a mistake, not a wish to delete everything."""
     first = await world.start()
     assert await sync_folder(first, world.folder / "other") == FolderSync(0, 0, 0, 0)
     assert await Document.filter(deleted_at__isnull=True).count() == 4
     await world.stop(first)
+
+
+async def test_a_folder_that_became_empty_removes_nothing(world: World) -> None:
+    """A drive that is not mounted looks like an empty folder; a file named .empty says that the
+    documents are gone indeed."""
+    knowledge = await world.start()
+    for file in world.folder.iterdir():
+        file.unlink()
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 0, 0)
+    assert await Document.filter(deleted_at__isnull=True).count() == 4
+    assert len(knowledge.index.document_ids()) == 4
+    (world.folder / "notes.bin").write_bytes(b"no document")
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 0, 0)
+    (world.folder / ".empty").touch()
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 0, 4, 0)
+    assert await Document.filter(deleted_at__isnull=True).count() == 0
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 0, 0, 0)
+    await world.stop(knowledge)
+
+
+async def test_what_lies_in_a_folder_that_cannot_be_listed_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder below that may not be read, or whose drive answers with errors, is no empty one."""
+    (world.folder / "sub").mkdir()
+    (world.folder / "sub" / "tents.md").write_text("# Tents\n\nTwo kilograms.\n")
+    (world.folder / "subway.md").write_text("# Subway\n\nLine one.\n")
+    knowledge = await world.start()
+    (world.folder / "subway.md").unlink()
+    real = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "sub":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 4, 1, 0)
+    assert await Document.exists(folder_path="sub/tents.md", deleted_at__isnull=True)
+    await world.stop(knowledge)
+
+
+@pytest.mark.parametrize("deleted", ["with its file", "by an editor"])
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_file_that_comes_back_is_seen_by_those_who_saw_it_before(
+    world: World, deleted: str, broken: bool
+) -> None:
+    """A document that was moved out of the public collection does not return into it when its file
+    is away for a moment or changes after its document was deleted, even if broken at first."""
+    knowledge = await world.start()
+    board = await Collection.create(name="Board", audience=Audience.NAMED)
+    kettle = await Document.get(folder_path="kettle.md")
+    await knowledge.move([kettle.id], board.id)
+    text = (world.folder / "kettle.md").read_text()
+    if deleted == "by an editor":
+        await knowledge.remove(kettle, keep_path=True)
+        text += "\nChanged.\n"
+    else:
+        (world.folder / "kettle.md").unlink()
+        for removed in (1, 0):
+            assert await sync_folder(knowledge, world.folder) == FolderSync(0, 3, removed, 0)
+    if broken:
+        (world.folder / "kettle.md").write_bytes(b"\0")
+        assert await sync_folder(knowledge, world.folder) == FolderSync(0, 3, 0, 1)
+    (world.folder / "kettle.md").write_text(text)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(1, 3, 0, 0)
+    again = await Document.get(folder_path="kettle.md")
+    assert again.id != kettle.id
+    assert again.collection_id == board.id
+    chunk = await Chunk.get(document_id=again.id)
+    assert knowledge.index.collections([chunk.id]) == {chunk.id: str(board.id)}
+    await world.stop(knowledge)
 
 
 async def test_another_process_s_changes_are_taken_over(world: World, tmp_path: Path) -> None:
@@ -240,6 +332,47 @@ async def test_another_process_s_changes_are_taken_over(world: World, tmp_path: 
     await sync_folder(server, world.folder)
     assert str(added.id) in server.index.document_ids()
     await world.stop(server)
+
+
+async def test_the_first_indexing_waits_for_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full for a moment fails no file, and does not end the preparation."""
+    monkeypatch.setattr("wiring._DATABASE_WAIT", 0.01)
+    knowledge = create_knowledge(
+        world.settings, Parts(embedder=lambda: world.embedder), world.store
+    )
+    outages = [StoreUnavailable("database or disk is full")] * 2
+
+    async def sync() -> None:
+        if outages:
+            raise outages.pop()
+        await sync_folder(knowledge, world.folder)
+
+    await prepare_knowledge(knowledge, world.folder, sync=sync)
+    assert knowledge.failure is None
+    assert (knowledge.progress.ready, knowledge.progress.failed) == (4, 0)
+    await world.stop(knowledge)
+
+
+async def test_an_outage_of_the_database_is_no_fault_of_a_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to whoever looks through the folder, who tries again."""
+    knowledge = await world.start()
+    (world.folder / "returns.md").write_text("# Returns\n\nNow you have 60 days.\n")
+    put = knowledge.put
+
+    async def full(*_: object, **__: object) -> Document:
+        raise StoreUnavailable("database or disk is full")
+
+    monkeypatch.setattr(knowledge, "put", full)
+    with pytest.raises(StoreUnavailable):
+        await sync_folder(knowledge, world.folder)
+    assert (await Document.get(folder_path="returns.md")).status is DocumentStatus.READY
+    monkeypatch.setattr(knowledge, "put", put)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(1, 3, 0, 0)
+    await world.stop(knowledge)
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_to_whoever_asks(world: World) -> None:

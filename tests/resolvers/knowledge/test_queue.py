@@ -12,14 +12,15 @@ import pytest
 from tortoise.exceptions import OperationalError
 
 from models.chunk import Chunk
+from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
 from models.errors import StoreUnavailable
-from models.ingestion import IngestionTask
+from models.ingestion import IngestionTask, TaskKind
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
 from rag.errors import LoadingError
 from rag.types import FloatMatrix, SourceDocument
-from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.base import KnowledgeBase, sha256
 from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue
 from resolvers.knowledge.submission import (
     Properties,
@@ -330,3 +331,89 @@ async def test_a_database_that_is_away_is_waited_for(
         await asyncio.sleep(0.05)
     await world.queue.stop()
     assert calls >= 3
+
+
+async def test_records_follow_their_file(world: World) -> None:
+    """A further record of a file stays in the collection that it was moved to, and goes when a
+    later version of the file does not have it; what only has a similar key stays."""
+    properties = Properties(key="faq", source="crm")
+
+    async def upload(*texts: str) -> None:
+        lines = "".join(f'{{"content": "{text}"}}\n' for text in texts).encode()
+        await world.submit(file_submission(properties, "faq.jsonl", lines, max_mb=1))
+        await world.queue.run_due()
+
+    async def there() -> dict[str | None, str]:
+        rows = await Document.filter(deleted_at__isnull=True)
+        assert {row.status for row in rows} == {DocumentStatus.READY}
+        return {row.key: row.content for row in rows}
+
+    for key, source in (("faq#7", "other"), ("faq#7x", "crm"), ("faq#x#7", "crm")):
+        await world.send(f"About {key}.", key=key, source=source)
+    others = {key: f"About {key}." for key in ("faq#7", "faq#7x", "faq#x#7")}
+    await upload("One.", "Two.", "Three.")
+    assert await there() == others | {"faq": "One.", "faq#2": "Two.", "faq#3": "Three."}
+    board = await Collection.create(name="Board", audience=Audience.NAMED)
+    second = await Document.get(key="faq#2")
+    await world.knowledge.move([second.id], board.id)
+    await upload("One.", "Two, changed.")
+    assert await there() == others | {"faq": "One.", "faq#2": "Two, changed."}
+    assert (await row(second)).collection_id == board.id
+    assert "Three." not in await world.found("Three.")
+    await upload("Only one.")
+    assert await there() == others | {"faq": "Only one."}
+
+
+async def test_a_text_with_a_key_is_known_by_the_hash_of_what_was_sent(world: World) -> None:
+    """Whatever ends its lines, so that a manifest does not want it for ever."""
+    sent = "One line.\r\nAnother."
+    document = await world.send(sent, key="a")
+    assert (await row(document)).content_hash == sha256(sent.encode())
+    await world.queue.run_due()
+    assert (await row(document)).content == "One line.\nAnother."
+    assert (await row(document)).content_hash == sha256(sent.encode())
+    again = await world.send(sent, key="a")
+    assert (again.id, again.status) == (document.id, DocumentStatus.READY)
+
+
+async def test_what_was_sent_goes_before_what_is_embedded_again(world: World) -> None:
+    """A change of a document does not wait for the end of reindexKnowledge."""
+    documents = [await world.send(f"Document {number}.") for number in range(3)]
+    await world.queue.run_due()
+    now = world.clock.now()
+    for document in documents:
+        await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
+    world.clock.forward(seconds=1)
+    fresh = await world.send("A new one.")
+    claimed = await world.queue._claim()
+    assert claimed is not None
+    assert claimed.document_id == fresh.id
+
+
+async def test_a_task_without_its_document_goes(world: World) -> None:
+    """A document that was deleted just before its task was made leaves nothing behind."""
+    document = await world.send()
+    await world.queue.run_due()
+    await world.knowledge.remove(document)
+    await IngestionTask.create(
+        document=document, kind=TaskKind.STORED, next_attempt_at=world.clock.now()
+    )
+    assert await world.queue.run_due() == 1
+    assert await IngestionTask.all().count() == 0
+
+
+async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: World) -> None:
+    """It is committed, so the index is made again from the database."""
+    document = await world.send()
+    index, real = world.knowledge.index, world.knowledge.index.apply
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    index.apply = fail  # type: ignore[method-assign,assignment]
+    await world.queue.run_due()
+    index.apply = real  # type: ignore[method-assign]
+    assert (await row(document)).status is DocumentStatus.READY
+    assert await world.found() == []
+    assert await world.knowledge.catch_up() is True
+    assert await world.found() == [TENT]

@@ -71,6 +71,7 @@ async def test_each_line_is_a_document_that_follows_its_record(
     assert (await Document.get(folder_path="a.jsonl#y")).version == 2
     assert (await Document.get(folder_path="a.jsonl#x")).source == "a.jsonl#x"
     file.unlink()
+    (folder / ".empty").touch()
     assert await sync_folder(knowledge, folder) == FolderSync(0, 0, 2, 0)
     assert await titles() == {}
 
