@@ -68,7 +68,12 @@ def _meant(word: str) -> str:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(word.group().lower() for word in _WORD.finditer(text))
+    return frozenset(_bare(word.group()) for word in _WORD.finditer(text))
+
+
+def _bare(word: str) -> str:
+    """In small letters and without the "'s" of a genitive."""
+    return word.lower().removesuffix("'s").removesuffix("’s")
 
 
 def _names(text: str) -> frozenset[str]:
@@ -78,7 +83,7 @@ def _names(text: str) -> frozenset[str]:
         before = text[: word.start()].rstrip(" \t\"'“„«¿¡([-")
         begins = not before or before[-1] in _SENTENCE_END
         if word.group()[0].isupper() and not begins and re.split("['’]", word.group())[0] != "I":
-            found.add(word.group().lower())
+            found.add(_bare(word.group()))
     return frozenset(found)
 
 

@@ -39,6 +39,7 @@ def test_what_turns_a_question_is_noticed(first: str, second: str) -> None:
         ("I can't log in", "I cannot log in"),
         ("How do I delete my account?", "How can I remove my account?"),
         ("Do you deliver to France?", "Do you deliver abroad?"),
+        ("What is the capital of Mongolia?", "What is Mongolia's capital?"),
         ("How do I return an item?", "Please: How can I send an item back?"),
         ("How much is shipping?", "What does I'm-in-a-hurry shipping cost?"),
         ("¿Cuánto cuesta el envío?", "¿Cuánto es el envío?"),

@@ -446,24 +446,24 @@ async def test_unanswered_questions_are_grouped_by_meaning(app: Running) -> None
     assert await UnansweredGroup.all().count() == 2
 
 
-async def test_a_question_is_compared_with_the_newest_groups_only(store_app: Running) -> None:
+async def test_a_question_is_compared_with_the_newest_groups_only(app: Running) -> None:
     """However many there are: the oldest are let go of, and begin a new group if asked again."""
-    user = await store_app.login()
+    user = await app.login()
     texts = ["What is the capital of Mongolia?", "Who won the world cup?", "Why is the sky blue?"]
-    asked = [await ask(store_app, user, text) for text in texts]
-    await store_app.app.state.unanswered.settle()
+    asked = [await ask(app, user, text) for text in texts]
+    await app.app.state.unanswered.settle()
     keys = [row_id("ChatMessage", one["message"]["id"]) for one in asked]
     await UnansweredGroup.all().delete()
-    few = UnansweredQuestions(store_app.services.store, SystemClock(), max_groups=2)
-    pipeline = await store_app.services.knowledge.pipeline()
+    few = UnansweredQuestions(app.services.store, SystemClock(), max_groups=2)
+    pipeline = await app.services.knowledge.pipeline()
     model, groups = pipeline.embedding.identity.key, []
     for key, text in zip(keys, texts, strict=True):
         assert key is not None
         groups.append(await few.note(key, text, await pipeline.embedding.embed_query(text), model))
     assert len(set(groups)) == 3
     for text, group in ((texts[2], groups[2]), (texts[0], None)):
-        again = (await ask(store_app, user, text))["message"]["id"]
-        await store_app.app.state.unanswered.settle()
+        again = (await ask(app, user, text))["message"]["id"]
+        await app.app.state.unanswered.settle()
         key = row_id("ChatMessage", again)
         assert key is not None
         await UnansweredQuestion.filter(message_id=key).delete()
