@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 _FIRST_ROOM: Final = 1024
 # Sets of ids whose rows are kept, so that those who may see the same need not look them up anew.
-_KEPT: Final = 16
+_KEPT: Final = 8
 
 
 class RowMap:
