@@ -32,7 +32,6 @@ class FaissFlatIndex:
         self._index: Any = faiss.IndexFlatIP(identity.dimension)
         self._rows = RowMap()
         self._allowed = AllowedRows()
-        self._version = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -67,12 +66,12 @@ class FaissFlatIndex:
             known = self._index.ntotal
             self._index.add(vectors[rows >= known])
             self._matrix()[rows[rows < known]] = vectors[rows < known]
-            self._version += 1
+            self._allowed.clear()
 
     def remove(self, ids: Sequence[int]) -> None:
         with self._lock.exclusive():
             if len(self._rows.remove(np.asarray(ids, dtype=np.int64))):
-                self._version += 1
+                self._allowed.clear()
                 if self._rows.holes > len(self._rows):
                     self._pack()
 
@@ -149,9 +148,7 @@ class FaissFlatIndex:
                 saved: Any = faiss.read_index(faiss.PyCallbackIOReader(file.read))
                 ids = faiss.vector_to_array(saved.id_map)
             except (RuntimeError, AttributeError) as error:
-                raise IndexFileError(
-                    "the index cannot be read by this version of FAISS"
-                ) from error
+                raise IndexFileError("the index cannot be read by this version of FAISS") from error
         index = cls(identity)
         if (
             len(set(ids.tolist())) != header.get("count")
@@ -171,7 +168,7 @@ class FaissFlatIndex:
                 return len(self._rows), None, None
             bits = np.packbits(self._rows.used, bitorder="little")
             return len(self._rows), faiss.IDSelectorBitmap(bits), bits
-        chosen = self._allowed.of(allowed, self._rows, self._version)
+        chosen = self._allowed.of(allowed, self._rows)
         if len(chosen.rows) <= _FEW * len(self._rows):
             return len(chosen.rows), faiss.IDSelectorArray(chosen.rows), chosen
         return len(chosen.rows), faiss.IDSelectorBitmap(chosen.bits), chosen

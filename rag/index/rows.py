@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ from rag.index.base import Ids
 Rows = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 Kind = TypeVar("Kind", bound=np.generic)
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _FIRST_ROOM: Final = 1024
 # Sets of ids whose rows are kept, so that those who may see the same need not look them up anew.
@@ -140,27 +144,51 @@ class Allowed:
     bits: NDArray[np.uint8]
 
 
+class KeptByObject(Generic[Key, Value]):
+    """What was made of objects lately, for those very objects; safe to use from several threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        # The object is kept, too: as long as it lives, no other one has its number.
+        self._kept: OrderedDict[int, tuple[Key, Value]] = OrderedDict()
+
+    def of(self, key: Key, make: Callable[[], Value]) -> Value:
+        with self._lock:
+            kept = self._kept.get(id(key))
+            if kept is not None:
+                self._kept.move_to_end(id(key))
+                return kept[1]
+        value = make()
+        with self._lock:
+            self._kept[id(key)] = (key, value)
+            while len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+        return value
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+
+
 class AllowedRows:
-    """The rows of sets of ids. An array that cannot be written is looked up once per state."""
+    """The rows of sets of ids. An array that cannot be written is looked up once, until `clear`."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[int, tuple[Ids, int, Allowed]] = OrderedDict()
+        self._kept = KeptByObject[Ids, Allowed](_KEPT)
 
-    def of(self, ids: Ids, rows: RowMap, version: int) -> Allowed:
-        key = id(ids)
-        kept = self._kept.get(key)
-        if kept is not None and kept[0] is ids and kept[1] == version:
-            return kept[2]
-        found, present = rows.rows_of(ids)
-        chosen = np.zeros(rows.end, dtype=np.bool_)
-        chosen[found[present]] = True
-        allowed = Allowed(np.flatnonzero(chosen), np.packbits(chosen, bitorder="little"))
-        if not ids.flags.writeable:
-            # The array is kept, too: as long as it lives, no other one has its number.
-            self._kept[key] = (ids, version, allowed)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-        return allowed
+    def of(self, ids: Ids, rows: RowMap) -> Allowed:
+        def look_up() -> Allowed:
+            found, present = rows.rows_of(ids)
+            chosen = np.zeros(rows.end, dtype=np.bool_)
+            chosen[found[present]] = True
+            return Allowed(np.flatnonzero(chosen), np.packbits(chosen, bitorder="little"))
+
+        return look_up() if ids.flags.writeable else self._kept.of(ids, look_up)
+
+    def clear(self) -> None:
+        """Call it whenever an id has got or lost its row."""
+        self._kept.clear()
 
 
 def _with_room(array: NDArray[Kind], size: int) -> NDArray[Kind]:
