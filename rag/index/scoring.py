@@ -71,8 +71,7 @@ def best_rows(
             continue
         scores = _add(scratch, run, norm, clause, rows, occurring)
         touched.append(rows)
-        if len(rows) > k:
-            least = max(least, float(np.partition(scores, len(rows) - k)[len(rows) - k]))
+        least = _kth_best(scores, k, least)
     if not touched:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     remaining = sum(clause.bound for clause in rest)
@@ -81,8 +80,7 @@ def best_rows(
         _add_looked_up(scratch, run, norm, clause, found)
         remaining = sum(other.bound for other in rest[place + 1 :])
         scores = scratch[found]
-        if len(found) > k:
-            least = max(least, float(np.partition(scores, len(found) - k)[len(found) - k]))
+        least = _kth_best(scores, k, least)
         # Those given up are cleaned up with the others: they were touched before.
         found = found[scores >= least - remaining - _SLACK]
     scores = scratch[found]
@@ -159,6 +157,14 @@ def _occurrences(
     )
 
 
+def _kth_best(scores: Scores, k: int, known: float) -> float:
+    """The k-th best of some scores, or `known` if that is more."""
+    better = scores[scores > known]
+    if len(better) < k:
+        return known
+    return float(np.partition(better, len(better) - k)[len(better) - k])
+
+
 def _add(
     scratch: Scores,
     run: Run,
@@ -168,10 +174,13 @@ def _add(
     occurring: Scores,
 ) -> Scores:
     """Add a clause's part to rows, each once; returns their sums until now."""
-    part = occurring / (occurring + norm[rows])
-    part *= _factors(run, clause, rows)
-    part += scratch[rows]
-    scratch[rows] = part
+    wide = rows.astype(np.int64)  # once, not for each access
+    part = norm.take(wide, mode="clip")
+    part += occurring
+    np.divide(occurring, part, out=part)
+    part *= _factors(run, clause, wide)
+    part += scratch.take(wide, mode="clip")
+    scratch[wide] = part
     return part
 
 
@@ -193,8 +202,8 @@ def _add_looked_up(scratch: Scores, run: Run, norm: Scores, clause: Clause, rows
     scratch[rows] += _factors(run, clause, rows) * occurring / (occurring + norm[rows])
 
 
-def _factors(run: Run, clause: Clause, rows: NDArray[np.int32] | Rows) -> Scores | np.float32:
+def _factors(run: Run, clause: Clause, rows: Rows) -> Scores | np.float32:
     spoken = clause.factors[run.spoken]
     if len(spoken) and (spoken == spoken[0]).all():
         return np.float32(spoken[0])
-    return clause.factors[run.languages[rows]]
+    return clause.factors.take(run.languages.take(rows, mode="clip"), mode="clip")
