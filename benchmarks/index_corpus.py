@@ -19,6 +19,7 @@ import numpy as np
 
 from rag.embedding.base import Embedder
 from rag.errors import LoadingError
+from rag.index.base import Ids
 from rag.index.knowledge import IndexEntry
 from rag.language import detect_language
 from rag.loading import load_file
@@ -33,6 +34,7 @@ _RARE: Final = 0.2
 _NOISE: Final = 0.6  # the length of the noise beside three unit vectors
 _ANCHORS: Final = 800
 _BLOCK: Final = 20_000
+_FIRST_SEED: Final = 1_000
 _DOCUMENT: Final = 20  # passages per document
 _CATEGORIES: Final = 100  # so each keeps 1 %
 _SENTENCE: Final = 30  # shorter ones, in letters, are no sentences
@@ -50,43 +52,44 @@ class Corpus:
         """Shape (count, dimension), rows of length 1; the same for the same seed."""
         random = np.random.default_rng(seed)
         width = self.anchors.shape[1]
-        rows = np.empty((count, width), dtype=np.float32)
-        for start in range(0, count, _BLOCK):
-            size = min(_BLOCK, count - start)
-            part = random.standard_normal((size, width), dtype=np.float32)
-            part *= np.float32(_NOISE / width**0.5)
-            for least, most in ((1.0, 1.0), (0.3, 0.9), (0.1, 0.6)):
-                share = random.uniform(least, most, (size, 1)).astype(np.float32)
-                part += share * self.anchors[random.integers(len(self.anchors), size=size)]
-            part /= np.linalg.norm(part, axis=1, keepdims=True)
-            rows[start : start + size] = part
+        rows = random.standard_normal((count, width), dtype=np.float32)
+        rows *= np.float32(_NOISE / width**0.5)
+        for least, most in ((1.0, 1.0), (0.3, 0.9), (0.1, 0.6)):
+            share = random.uniform(least, most, (count, 1)).astype(np.float32)
+            rows += share * self.anchors[random.integers(len(self.anchors), size=count)]
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
         return rows
 
-    def entries(self, count: int, *, seed: int) -> Iterator[list[IndexEntry]]:
-        """Passages with ids from 1 on, in blocks, one for each row of `vectors`.
+    def blocks(self, count: int) -> Iterator[tuple[Ids, FloatMatrix]]:
+        """The ids, from 1 on, and vectors of passages, some thousands at a time."""
+        for start in range(0, count, _BLOCK):
+            size = min(_BLOCK, count - start)
+            ids = np.arange(start + 1, start + size + 1, dtype=np.int64)
+            yield ids, self.vectors(size, seed=_FIRST_SEED + start)
+
+    def entries(self, ids: Ids) -> list[IndexEntry]:
+        """Made-up passages of one block.
 
         Each of 100 categories holds 1 % of them, here and there; a fifth is German.
         """
-        random = np.random.default_rng(seed)
-        for start in range(0, count, _BLOCK):
-            size = min(_BLOCK, count - start)
-            categories = random.integers(_CATEGORIES, size=size).tolist()
-            german = (random.random(size) < 0.2).tolist()
-            texts = self._texts(size, random)
-            yield [
-                IndexEntry(
-                    chunk_id=start + place + 1,
-                    document_id=f"document-{(start + place) // _DOCUMENT}",
-                    title=f"Document {(start + place) // _DOCUMENT}",
-                    type="policy" if place % 2 else "faq",
-                    category=f"category-{categories[place]}",
-                    language="de" if german[place] else "en",
-                    headings=(),
-                    text=texts[place],
-                    collection="everyone",
-                )
-                for place in range(size)
-            ]
+        random = np.random.default_rng(_FIRST_SEED + int(ids[0]))
+        categories = random.integers(_CATEGORIES, size=len(ids)).tolist()
+        german = (random.random(len(ids)) < 0.2).tolist()
+        texts = self._texts(len(ids), random)
+        return [
+            IndexEntry(
+                chunk_id=number,
+                document_id=f"document-{number // _DOCUMENT}",
+                title=f"Document {number // _DOCUMENT}",
+                type="policy" if number % 2 else "faq",
+                category=f"category-{categories[place]}",
+                language="de" if german[place] else "en",
+                headings=(),
+                text=texts[place],
+                collection="everyone",
+            )
+            for place, number in enumerate(ids.tolist())
+        ]
 
     def questions(self, count: int, *, seed: int, words: int = 10) -> list[str]:
         """Texts of as many words as a long question has, function words included."""

@@ -137,6 +137,23 @@ class Catalogue:
         self._columns["collection"].set(rows, [collection] * len(rows))
         self._kept.clear()
 
+    def properties(self) -> list[Properties]:
+        """Of all passages, by id."""
+        ids = self._rows.ids()
+        rows = self._rows.rows_of(ids)[0].tolist()
+        of = self._columns
+        return [
+            Properties(
+                chunk_id=number,
+                document_id=of["document"].value(row),
+                type=of["type"].value(row),
+                category=of["category"].value(row),
+                language=of["language"].value(row),
+                collection=of["collection"].value(row),
+            )
+            for number, row in zip(ids.tolist(), rows, strict=True)
+        ]
+
     def documents(self) -> frozenset[str]:
         return frozenset(self._by_document)
 

@@ -66,6 +66,11 @@ class KnowledgeIndex:
         with self._lock:
             return self._catalogue.documents()
 
+    def properties(self) -> list[Properties]:
+        """What a filter may ask of each passage, by id."""
+        with self._lock:
+            return self._catalogue.properties()
+
     def collections(self, chunk_ids: Iterable[int]) -> dict[int, str]:
         """The collections of passages; unknown ids are left out."""
         with self._lock:

@@ -32,6 +32,7 @@ from rag.plain import with_table_head
 from rag.rerank.service import RerankService
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.clock import Clock
+from resolvers.knowledge.beside import to_its_end
 from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
@@ -42,6 +43,9 @@ from resolvers.knowledge.passages import (
 )
 
 log = logging.getLogger("groundql.knowledge")
+
+# Below it a change of the index takes about a millisecond.
+_INLINE_CHANGE_LIMIT = 5_000
 
 
 class NotReady(Exception):
@@ -207,14 +211,14 @@ class KnowledgeBase:
         revision = await self._revision()
         try:
             index = await asyncio.to_thread(self._load_index, self._index_path, revision)
-            index.restore(await read_entries(self.model_key))
+            await asyncio.to_thread(index.restore, await read_entries(self.model_key))
             self._saved_revision = revision
         except IndexFileError as error:
             index = await asyncio.to_thread(self._new_index)
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             if entries:
                 log.info("Rebuilding the index file from the database: %s", error)
-                index.add(entries, vectors)
+                await asyncio.to_thread(index.add, entries, vectors)
         await asyncio.to_thread(index.refresh)
         self._index = index
         self._seen_revision = revision
@@ -230,7 +234,7 @@ class KnowledgeBase:
             revision = await self._revision()
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             fresh = await asyncio.to_thread(self._new_index)
-            fresh.add(entries, vectors)
+            await asyncio.to_thread(fresh.add, entries, vectors)
             await asyncio.to_thread(fresh.refresh)
             self._index = fresh
             self._forget()
@@ -329,7 +333,7 @@ class KnowledgeBase:
                 new_ids = await self._insert_chunks(document, prepared)
                 revision = await self._bump_revision()
             self._see(revision)
-            self._take_over(document, prepared, new_ids, old_ids)
+            await self._take_over(document, prepared, new_ids, old_ids)
             if self._old is not None:
                 self._old.index.remove_documents([str(document.id)])
         return document
@@ -353,20 +357,25 @@ class KnowledgeBase:
                 await Document.filter(id=document.id).update(chunk_count=len(prepared))
                 revision = await self._bump_revision()
             self._see(revision)
-            self._take_over(document, prepared, new_ids, [])
+            await self._take_over(document, prepared, new_ids, [])
 
-    def _take_over(
+    async def _take_over(
         self,
         document: Document,
         prepared: Sequence[PreparedChunk],
         new_ids: Sequence[int],
         old_ids: Sequence[int],
     ) -> None:
-        self.index.apply(
+        change = (
             _entries(document, prepared, new_ids),
             _vectors(prepared, self.embedding.identity.dimension),
             old_ids,
         )
+        if len(self.index) < _INLINE_CHANGE_LIMIT:
+            self.index.apply(*change)
+        else:
+            # A large index is locked for a while now and then; the event loop must not wait.
+            await to_its_end(self.index.apply, *change)
         self._forget()
 
     async def _insert_chunks(
