@@ -57,7 +57,7 @@ class _Column:
         np.subtract.at(self._counts, self._codes[rows], 1)
 
     def value(self, row: int) -> str:
-        return self.values[self._codes[row]]
+        return self.values[int(self._codes[row])]
 
     def count(self, values: Iterable[str]) -> int:
         """How many rows have one of these values."""
@@ -68,11 +68,9 @@ class _Column:
         """Which of some rows have one of these values."""
         numbers = [self.numbers[value] for value in set(values) if value in self.numbers]
         codes = self._codes[rows]
-        if len(numbers) == 1:
-            return codes == numbers[0]
         wanted = np.zeros(len(self.values) + 1, dtype=np.bool_)
         wanted[numbers] = True
-        return wanted[codes]
+        return np.asarray(wanted[codes], dtype=np.bool_)
 
     def _number(self, value: str) -> int:
         number = self.numbers.setdefault(value, len(self.values))

@@ -24,6 +24,7 @@ Rows = NDArray[np.int64]
 FEW: Final = 512
 # Sums of the same numbers in another order differ by less.
 _SLACK: Final = 1e-5
+_ABOVE_ZERO: Final = 1e-30
 # Looking a row up in a list takes as long as adding up so many of its entries.
 _LOOK_UP: Final = 8
 
@@ -75,7 +76,7 @@ def best_rows(
     if not touched:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     remaining = sum(clause.bound for clause in rest)
-    found = np.flatnonzero(scratch >= max(least - remaining - _SLACK, np.float32(1e-30)))
+    found = np.flatnonzero(scratch >= max(least - remaining - _SLACK, _ABOVE_ZERO))
     for place, clause in enumerate(rest):
         _add_looked_up(scratch, run, norm, clause, found)
         remaining = sum(other.bound for other in rest[place + 1 :])

@@ -387,5 +387,5 @@ class Changes(RuleBasedStateMachine):
         assert len(self.index) == len(self.known)
 
 
-Changes.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+Changes.TestCase.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 TestChanges = Changes.TestCase

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.index.rows import AllowedRows, KeptByObject, RowMap
@@ -33,6 +33,7 @@ def test_a_map_is_made_of_the_ids_by_row() -> None:
     assert rows.add(np.array([1])).tolist() == [1]
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(
         st.tuples(st.booleans(), st.sets(st.integers(0, 30), min_size=1, max_size=6)), max_size=30

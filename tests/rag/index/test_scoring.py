@@ -52,7 +52,7 @@ def exhaustive(
     return scores
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(PASSAGES, CLAUSES, st.integers(1, 5), st.none() | st.sets(st.integers(0, 39)))
 def test_the_best_rows_are_those_of_scoring_all(
     passages: list[list[int]],
@@ -83,7 +83,7 @@ def test_the_best_rows_are_those_of_scoring_all(
             assert set(np.flatnonzero(true > best[-1] + 1e-5)) <= set(rows.tolist())
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(PASSAGES, CLAUSES)
 def test_rows_are_scored_from_their_own_terms(
     passages: list[list[int]], drawn: list[tuple[list[int], list[float]]]
