@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,8 @@ HEAD_WEIGHT: Final = 2
 # What a term that only looks like the one asked for counts, times the square of its likeness.
 SIMILAR_WEIGHT: Final = 0.7
 
+# Larger runs, in passages, are merged beside the searches: half a second for so many.
+INLINE_MERGE: Final = 50_000
 # Sets of allowed ids whose rows are kept.
 _KEPT: Final = 8
 
@@ -97,7 +100,9 @@ class Bm25Index:
         self._total_length += float(run.lengths.sum(dtype=np.float64))
         self._alive_by_language += np.bincount(run.languages, minlength=256)
         self._runs.append(run)
-        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+        while len(self._runs) > 1 and _belong_together(*self._runs[-2:]):
+            if sum(map(len, self._runs[-2:])) > INLINE_MERGE:
+                break  # see `merge_due`
             self._runs[-2:] = [Run.merged(self._runs[-2:])]
         self._changed()
 
@@ -120,6 +125,31 @@ class Bm25Index:
                 self._runs[place] = Run.merged([run])
             self._changed()
         self._runs = [run for run in self._runs if len(run)]
+
+    def merge_due(self) -> Callable[[], Callable[[], None]] | None:
+        """A merge of large runs that is due, if any: to be called without the owner's guard.
+
+        It returns what puts the merged run into its place, to be called with the guard. If the runs
+        have been replaced meanwhile, that does nothing.
+        """
+        for one, other in pairwise(self._runs):
+            if _belong_together(one, other):
+                old = [one, other]
+                # Passages may be struck out meanwhile.
+                seen = [run.snapshot() for run in old]
+                return lambda: partial(self._replace, old, seen, Run.merged(seen))
+        return None
+
+    def _replace(self, old: Sequence[Run], seen: Sequence[Run], merged: Run) -> None:
+        places = [place for place, run in enumerate(self._runs) if run in old]
+        if len(places) != len(old):
+            return
+        for run, before in zip(old, seen, strict=True):
+            gone = np.flatnonzero(before.alive & ~run.alive)
+            if len(gone):
+                merged.strike_out(merged.rows_of(run.ids[gone])[0])
+        self._runs[places[0] : places[-1] + 1] = [merged]
+        self._changed()
 
     def prepare(self, query: str) -> PreparedQuery:
         self._refresh()
@@ -291,6 +321,11 @@ def _clauses(asked: Mapping[int, Sequence[_Asked]]) -> tuple[Clause, ...]:
                 by_language = factors.setdefault(term.variants, np.zeros(256, dtype=np.float32))
                 by_language[code] += term.idf / bound
     return tuple(Clause(variants, parts) for variants, parts in factors.items())
+
+
+def _belong_together(one: Run, other: Run) -> bool:
+    """Whether two neighbouring runs are of similar size, so that they become one."""
+    return len(one) < 2 * len(other)
 
 
 @lru_cache(maxsize=1024)

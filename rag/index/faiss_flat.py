@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import faiss
+import faiss as untyped_faiss
 import numpy as np
 
 from rag.embedding.base import ModelIdentity
@@ -16,6 +16,9 @@ from rag.index.file import FLAT, Write, header_of, open_file, write_file
 from rag.index.lock import SharedLock
 from rag.index.rows import AllowedRows, RowMap, Rows
 from rag.types import FloatMatrix
+
+# Its type hints lack much of what it has.
+faiss: Any = untyped_faiss
 
 # Up to this share of all rows it is faster to go to each allowed one than to pass by the others.
 _FEW: Final = 0.5
@@ -89,9 +92,7 @@ class FaissFlatIndex:
         with self._lock.shared():
             # The selector keeps a pointer to the rows or bits, which must outlive the search.
             count, selector, _kept = self._select(allowed)
-            parameters = (
-                None if selector is None else faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-            )
+            parameters = None if selector is None else faiss.SearchParameters(sel=selector)
 
             def nearest(wanted: int) -> tuple[Ids, FloatMatrix]:
                 cosines, rows = self._index.search(query, wanted, params=parameters)

@@ -7,11 +7,12 @@ the lists whose centroids are nearest.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import faiss
+import faiss as untyped_faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,9 @@ from rag.index.file import IVF, Write, header_of, open_file, write_file
 from rag.index.lock import SharedLock
 from rag.index.rows import Allowed, AllowedRows, KeptByObject, RowMap, Rows
 from rag.types import FloatMatrix
+
+# Its type hints lack much of what it has.
+faiss: Any = untyped_faiss
 
 _MIN_LISTS: Final = 16
 _MAX_LISTS: Final = 4096
@@ -281,7 +285,7 @@ class FaissIvfIndex:
         return found
 
     def _search_all(self, query: FloatMatrix, k: int) -> tuple[Rows, FloatMatrix]:
-        parameters = faiss.SearchParametersIVF(nprobe=self.probes)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersIVF(nprobe=self.probes)
 
         def nearest(wanted: int) -> tuple[Rows, FloatMatrix]:
             cosines, rows = self._index.search(query[None], wanted, params=parameters)
@@ -324,7 +328,7 @@ class FaissIvfIndex:
             len(scores),
         )
         lists = _lists_to_search(scores, counts, probes)
-        parameters = faiss.SearchParametersIVF(  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersIVF(
             nprobe=len(lists), sel=faiss.IDSelectorBitmap(allowed.bits)
         )
         distances = np.zeros(len(lists), dtype=np.float32)  # only residual codes need them
@@ -366,7 +370,7 @@ class FaissIvfIndex:
         return lists
 
     def _nearest(self, vector: FloatMatrix, probes: int) -> list[int]:
-        parameters = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersIVF(nprobe=probes)
         rows: list[int] = self._index.search(vector[None], _NEIGHBOURS + 1, params=parameters)[1][
             0
         ].tolist()
@@ -375,8 +379,8 @@ class FaissIvfIndex:
 
 def _list_count(count: int) -> int:
     """The power of two next to twice the root, within bounds."""
-    wanted = 2 ** round(np.log2(2 * max(1, count) ** 0.5))
-    return int(min(_MAX_LISTS, max(_MIN_LISTS, wanted)))
+    wanted = int(2 ** round(math.log2(2 * max(1, count) ** 0.5)))
+    return min(_MAX_LISTS, max(_MIN_LISTS, wanted))
 
 
 def _lists_to_search(

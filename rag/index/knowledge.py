@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,6 +16,8 @@ from rag.index.catalogue import Catalogue, Properties
 from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery
 from rag.ranking import first_stage
 from rag.types import NO_FILTER, Filter, FloatMatrix
+
+log = logging.getLogger("groundql.index")
 
 # So many passages each retriever proposes, at least.
 _POOL: Final = 40
@@ -58,6 +61,8 @@ class KnowledgeIndex:
         self._lexical = lexical
         self._lock = threading.RLock()
         self._catalogue = Catalogue()
+        self._tidy = threading.Event()  # no merge of the lexical index is under way
+        self._tidy.set()
 
     def __len__(self) -> int:
         return len(self._catalogue)
@@ -126,6 +131,11 @@ class KnowledgeIndex:
             self._remove({*remove_chunk_ids} - added)
             self._catalogue.remove(added)
             self._enter(add_entries)
+            self._merge_if_due()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no merge is under way; False if that takes longer than `timeout` seconds."""
+        return self._tidy.wait(timeout)
 
     def refresh(self) -> None:
         """Do what the first search after a change would do."""
@@ -187,6 +197,31 @@ class KnowledgeIndex:
             if considered is not None:
                 considered += best
             return self._distinct(best, k)
+
+    def _merge_if_due(self) -> None:
+        """Merge large parts of the lexical index beside searches. Call it with the lock held."""
+        if not self._tidy.is_set():
+            return
+        work = self._lexical.merge_due()
+        if work is not None:
+            self._tidy.clear()
+            threading.Thread(
+                target=self._merge, args=[work], name="lexical-merge", daemon=True
+            ).start()
+
+    def _merge(self, work: Callable[[], Callable[[], None]] | None) -> None:
+        try:
+            while work is not None:
+                adopt = work()
+                with self._lock:
+                    adopt()
+                    work = self._lexical.merge_due()
+                    if work is None:
+                        self._tidy.set()
+        except Exception:
+            # Searches take a little longer; the next change tries again.
+            log.exception("The lexical index could not be merged")
+            self._tidy.set()
 
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:
         kept: list[Candidate] = []

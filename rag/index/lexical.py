@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,10 @@ class LexicalIndex(Protocol):
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove passages; unknown ids are ignored."""
+
+    def merge_due(self) -> Callable[[], Callable[[], None]] | None:
+        """Longer work that is due after changes, if any, to be called without the owner's guard; it
+        returns what makes it count, to be called with the guard."""
 
     def prepare(self, query: str) -> PreparedQuery:
         """The part of a search that needs nothing but the words, to be done while other work, such

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,12 @@ class Run:
     def strike_out(self, rows: NDArray[np.int64]) -> None:
         self.alive[rows] = False
         self.all_alive = False
+
+    def snapshot(self) -> Run:
+        """The same run, in which what is struck out from now on stays."""
+        twin = copy(self)
+        twin.alive = self.alive.copy()
+        return twin
 
     def holds(self, term: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of some rows hold a term."""
