@@ -356,9 +356,9 @@ class FaissIvfIndex:
         ids = self._rows.ids()
         random = np.random.default_rng(1)
         asked = self.held(np.sort(random.choice(ids, min(_ASKED, len(ids)), replace=False)))[1]
-        lists = self._index.nlist
+        lists: int = self._index.nlist
         true = [set(self._nearest(vector, lists)) for vector in asked]
-        probes = max(1, _MIN_LISTS // 2, lists // _LEAST_SHARE)
+        probes: int = max(1, _MIN_LISTS // 2, lists // _LEAST_SHARE)
         while probes < lists:
             found = sum(
                 len(known & set(self._nearest(vector, probes)))

@@ -288,7 +288,9 @@ async def entries(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
     stored = await read_entries(knowledge.model_key)
     held = knowledge.index.properties()
     assert len(stored) == len(held)
-    return [(entry.document_id, names[entry.collection]) for entry in (*stored, *held)]
+    places = [(one.document_id, one.collection) for one in stored]
+    places += [(one.document_id, one.collection) for one in held]
+    return [(document, names[collection]) for document, collection in places]
 
 
 @pytest.mark.slow
