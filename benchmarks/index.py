@@ -146,6 +146,7 @@ def _measure(corpus: Corpus, count: int, questions: int) -> Size:
     build_seconds, allowed = _fill(index, corpus, count)
     begin = time.perf_counter()
     dense.wait()
+    index.wait()
     rebuild_seconds = time.perf_counter() - begin
     memory_mb = _resident_mb() - before
     searches = _searches(index, dense, lexical, corpus, allowed, vectors)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from tortoise.expressions import F
 from tortoise.functions import Count
 
@@ -23,14 +22,13 @@ from models.store import Store
 from rag.embedding.service import EmbeddingService
 from rag.errors import IndexFileError
 from rag.generation.base import Generator
-from rag.index.knowledge import IndexEntry, KnowledgeIndex
+from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
 from rag.language import with_language
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
-from rag.plain import with_table_head
 from rag.rerank.service import RerankService
-from rag.types import FloatMatrix, SourceDocument
+from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.beside import to_its_end
 from resolvers.knowledge.passages import (
@@ -38,6 +36,8 @@ from resolvers.knowledge.passages import (
     PassageRows,
     chunk_row,
     collection_key,
+    new_entries,
+    new_vectors,
     read_entries,
     read_vectors,
 )
@@ -367,8 +367,8 @@ class KnowledgeBase:
         old_ids: Sequence[int],
     ) -> None:
         change = (
-            _entries(document, prepared, new_ids),
-            _vectors(prepared, self.embedding.identity.dimension),
+            new_entries(document, prepared, new_ids),
+            new_vectors(prepared, self.embedding.identity.dimension),
             old_ids,
         )
         if len(self.index) < _INLINE_CHANGE_LIMIT:
@@ -494,29 +494,3 @@ async def _chunk_ids(document: Document, *, model_key: str | None = None) -> lis
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _entries(
-    document: Document, prepared: Sequence[PreparedChunk], chunk_ids: Sequence[int]
-) -> list[IndexEntry]:
-    return [
-        IndexEntry(
-            chunk_id=chunk_id,
-            document_id=str(document.id),
-            title=document.title,
-            type=document.type,
-            category=document.category,
-            language=document.language,
-            headings=piece.chunk.headings,
-            text=with_table_head(piece.table_head, piece.text),
-            collection=collection_key(document.collection_id),
-        )
-        for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
-    ]
-
-
-def _vectors(prepared: Sequence[PreparedChunk], dimension: int) -> FloatMatrix:
-    vectors = np.zeros((len(prepared), dimension), dtype=np.float32)
-    for row, piece in enumerate(prepared):
-        vectors[row] = piece.vector
-    return vectors
