@@ -64,10 +64,10 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
     )
 
     def load_index(path: Path, revision: int) -> KnowledgeIndex:
-        from rag.index.faiss_flat import FaissFlatIndex
+        from rag.index.adaptive import AdaptiveIndex
         from rag.lexical import Bm25Index
 
-        dense = FaissFlatIndex.load(path, identity=embedding.identity, revision=revision)
+        dense = AdaptiveIndex.load(path, identity=embedding.identity, revision=revision)
         return KnowledgeIndex(dense, Bm25Index())
 
     return KnowledgeBase(
@@ -102,10 +102,10 @@ def create_parser(settings: Settings) -> DocumentParser:
 
 
 def _new_index(identity: ModelIdentity) -> KnowledgeIndex:
-    from rag.index.faiss_flat import FaissFlatIndex
+    from rag.index.adaptive import AdaptiveIndex
     from rag.lexical import Bm25Index
 
-    return KnowledgeIndex(FaissFlatIndex(identity), Bm25Index())
+    return KnowledgeIndex(AdaptiveIndex(identity), Bm25Index())
 
 
 def create_reembedding(settings: Settings, parts: Parts, knowledge: KnowledgeBase) -> Reembedding:

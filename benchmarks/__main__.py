@@ -14,14 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import first_token, footprint, history, reply_latency, retrieval, streaming
+from benchmarks import (
+    first_token,
+    footprint,
+    history,
+    index,
+    reply_latency,
+    retrieval,
+    streaming,
+)
 from benchmarks.figures import console, load
+from benchmarks.index_corpus import VOCABULARY, corpus_of
 from benchmarks.sample import index_sample
 from rag.evaluate import auroc, mean_reciprocal_rank, recall_at
 from rag.relevance import THRESHOLD
 
 NAMES: Final = (
     "footprint", "first-token", "retrieval", "streaming", "reply-latency", "history",
+    "index",
 )  # fmt: skip
 
 
@@ -50,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "streaming": lambda: _streaming(options),
             "reply-latency": lambda: _reply_latency(options),
             "history": lambda: _history(options),
+            "index": lambda: _index(options),
         }
         results: dict[str, Any] = {"load_before": load()}
         for number, name in enumerate(name for name in NAMES if name in names):
@@ -75,6 +86,8 @@ def _wrong(options: argparse.Namespace) -> str | None:
         return "--replies and --tokens begin at 1, --seconds above 0."
     if options.messages < 2 * history.PAGE:
         return f"--messages begins at {2 * history.PAGE}."
+    if min(options.passages or [1]) < 1:
+        return "--passages begins at 1."
     return None
 
 
@@ -82,9 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure start and memory, the time to the first text of an answer, retrieval, "
-        "streams of many replies at once, the way of a token to its reader, and pages of a long "
-        "history. Tables go to stdout, progress to stderr. It takes some minutes; other work on "
-        "the machine spoils the times, ratios less than others.",
+        "streams of many replies at once, the way of a token to its reader, pages of a long "
+        "history, and the index with up to a million passages. Tables go to stdout, progress to "
+        "stderr. It takes some minutes, the index half an hour; other work on the machine spoils "
+        "the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",
@@ -133,6 +147,11 @@ def _parser() -> argparse.ArgumentParser:
         "--messages", type=int, default=100_000, metavar="N",
         help="history: messages of the session (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--passages", type=int, action="append", metavar="N",
+        help="index: passages; may be repeated (default: "
+        f"{', '.join(str(size) for size in index.SIZES)}; a million takes 6 GB and half an hour)",
+    )  # fmt: skip
     return parser
 
 
@@ -174,6 +193,19 @@ def _reply_latency(options: argparse.Namespace) -> _Measured:
 def _history(options: argparse.Namespace) -> _Measured:
     with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
         result = history.run(Path(folder), messages=options.messages, rounds=5 * options.rounds)
+    return _Measured(result.report(), result.to_json())
+
+
+def _index(options: argparse.Namespace) -> _Measured:
+    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
+
+    sizes = options.passages or index.SIZES
+    corpus = corpus_of(
+        options.kb_dir,
+        SentenceTransformersEmbedder.load(),
+        vocabulary=min(VOCABULARY, 20 * max(sizes)),
+    )
+    result = index.run(corpus, sizes=sizes, questions=options.questions or index.QUESTIONS)
     return _Measured(result.report(), result.to_json())
 
 

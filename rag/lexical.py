@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from rag.index.base import Ids
 from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery, QueryProfile
 from rag.index.postings import Run
+from rag.index.rows import KeptByObject
+from rag.index.scoring import FEW, Clause, Scores, best_rows, score_rows
 from rag.stemming import stems
 from rag.vocabulary import Vocabulary
 
@@ -27,7 +30,10 @@ HEAD_WEIGHT: Final = 2
 # What a term that only looks like the one asked for counts, times the square of its likeness.
 SIMILAR_WEIGHT: Final = 0.7
 
-Scores = NDArray[np.float32]
+# Larger runs, in passages, are merged beside the searches: half a second for so many.
+INLINE_MERGE: Final = 50_000
+# Sets of allowed ids whose rows are kept.
+_KEPT: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,9 @@ class Bm25Index:
         self._total_length = 0.0
         self._version = 0
         self._fresh = True  # whether `_norms` fits the state
+        self._scratch = np.zeros(0, dtype=np.float32)  # see `best_rows`
+        # The allowed rows of sets of ids that were searched last.
+        self._kept = KeptByObject[Ids, list[tuple[NDArray[np.bool_], NDArray[np.int64]]]](_KEPT)
 
     def __len__(self) -> int:
         return self._count
@@ -91,7 +100,9 @@ class Bm25Index:
         self._total_length += float(run.lengths.sum(dtype=np.float64))
         self._alive_by_language += np.bincount(run.languages, minlength=256)
         self._runs.append(run)
-        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+        while len(self._runs) > 1 and _belong_together(*self._runs[-2:]):
+            if sum(map(len, self._runs[-2:])) > INLINE_MERGE:
+                break  # see `merge_due`
             self._runs[-2:] = [Run.merged(self._runs[-2:])]
         self._changed()
 
@@ -104,7 +115,7 @@ class Bm25Index:
             if not present.any():
                 continue
             rows = rows[present]
-            run.alive[rows] = False
+            run.strike_out(rows)
             for row in rows.tolist():
                 self._frequencies[run.terms_of(row)] -= 1
             self._count -= len(rows)
@@ -115,19 +126,38 @@ class Bm25Index:
             self._changed()
         self._runs = [run for run in self._runs if len(run)]
 
+    def merge_due(self) -> Callable[[], Callable[[], None]] | None:
+        """A merge of large runs that is due, if any: to be called without the owner's guard.
+
+        It returns what puts the merged run into its place, to be called with the guard. If the runs
+        have been replaced meanwhile, that does nothing.
+        """
+        for one, other in pairwise(self._runs):
+            if _belong_together(one, other):
+                old = [one, other]
+                # Passages may be struck out meanwhile.
+                seen = [run.snapshot() for run in old]
+                return lambda: partial(self._replace, old, seen, Run.merged(seen))
+        return None
+
+    def _replace(self, old: Sequence[Run], seen: Sequence[Run], merged: Run) -> None:
+        places = [place for place, run in enumerate(self._runs) if run in old]
+        if len(places) != len(old):
+            return
+        for run, before in zip(old, seen, strict=True):
+            gone = np.flatnonzero(before.alive & ~run.alive)
+            if len(gone):
+                merged.strike_out(merged.rows_of(run.ids[gone])[0])
+        self._runs[places[0] : places[-1] + 1] = [merged]
+        self._changed()
+
     def prepare(self, query: str) -> PreparedQuery:
         self._refresh()
-        scores = np.zeros(sum(len(run) for run in self._runs), dtype=np.float32)
         asked = {
             name: tuple(self._asked(term) for term in _query_terms(query, name))
             for name, code in self._languages.items()
             if self._alive_by_language[code]
         }
-        start = 0
-        for run, norm in zip(self._runs, self._norms, strict=True):
-            part = scores[start : start + len(run)]
-            start += len(run)
-            _score_run(part, run, norm, {self._languages[name]: asked[name] for name in asked})
         return PreparedQuery(
             ((query, 1.0),),
             self._version,
@@ -138,7 +168,7 @@ class Bm25Index:
                 )
                 for name, terms in asked.items()
             },
-            scores,
+            _clauses({self._languages[name]: terms for name, terms in asked.items()}),
         )
 
     def combine(self, queries: Sequence[tuple[PreparedQuery, float]]) -> PreparedQuery:
@@ -147,44 +177,48 @@ class Bm25Index:
         texts = tuple(
             (text, weight * part / total) for query, weight in current for text, part in query.texts
         )
-        scores = np.zeros_like(current[0][0].scores)
+        factors: dict[tuple[tuple[int, float], ...], Scores] = {}
         for query, weight in current:
-            scores += np.float32(weight / total) * query.scores
-        return PreparedQuery(texts, self._version, current[0][0].terms, scores)
+            for clause in query.clauses:
+                part = np.float32(weight / total) * clause.factors
+                known = factors.get(clause.variants)
+                factors[clause.variants] = part if known is None else known + part
+        clauses = tuple(Clause(variants, parts) for variants, parts in factors.items())
+        return PreparedQuery(texts, self._version, current[0][0].terms, clauses)
 
     def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
         query = self._current(query)
-        ids, scores, start = [], [], 0
-        for run in self._runs:
-            part = query.scores[start : start + len(run)]
-            start += len(run)
-            if allowed is None:
-                rows = np.flatnonzero((part > 0) & run.alive)
-            else:
-                places, present = run.rows_of(allowed)
-                rows = places[present]
-                rows = rows[part[rows] > 0]
-            if len(rows) > k:
-                # All that tie with the k-th stay, so that ids decide between them below.
-                limit = np.partition(part[rows], len(rows) - k)[len(rows) - k]
-                rows = rows[part[rows] >= limit]
-            ids.append(run.ids[rows])
-            scores.append(part[rows])
-        if not ids:
-            return np.zeros(0, dtype=np.int64)
-        found = np.concatenate(ids)
-        return found[np.lexsort((found, -np.concatenate(scores)))[:k]]
+        found = [np.zeros(0, dtype=np.int64)]
+        scores = [np.zeros(0, dtype=np.float32)]
+        for place, (run, norm) in enumerate(zip(self._runs, self._norms, strict=True)):
+            mask = None if run.all_alive else run.alive
+            if allowed is not None:
+                mask, rows = self._allowed_rows(allowed)[place]
+                if len(rows) <= FEW:
+                    values = score_rows(run, norm, query.clauses, rows)
+                    found.append(run.ids[rows[values > 0]])
+                    scores.append(values[values > 0])
+                    continue
+            if len(self._scratch) < len(run):
+                self._scratch = np.zeros(len(run), dtype=np.float32)
+            rows, values = best_rows(
+                run, norm, query.clauses, k, mask=mask, scratch=self._scratch[: len(run)]
+            )
+            found.append(run.ids[rows])
+            scores.append(values)
+        ids, values = np.concatenate(found), np.concatenate(scores)
+        return ids[np.lexsort((ids, -np.round(values, 6)))[:k]]
 
     def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         query = self._current(query)
         scores = np.zeros(len(ids), dtype=np.float32)
         coverage = np.zeros(len(ids), dtype=np.float32)
-        start = 0
-        for run in self._runs:
+        for run, norm in zip(self._runs, self._norms, strict=True):
             places, present = run.rows_of(ids)
             rows = places[present]
-            part = query.scores[start + rows]
-            start += len(run)
+            if not len(rows):
+                continue
+            scores[present] = score_rows(run, norm, query.clauses, rows)
             held = np.zeros(len(rows), dtype=np.float32)
             languages = run.languages[rows]
             for name, (numbers, idfs) in query.terms.items():
@@ -193,7 +227,6 @@ class Bm25Index:
                     continue
                 for number, idf in zip(numbers.tolist(), (idfs / idfs.sum()).tolist(), strict=True):
                     held += idf * (own & run.holds(number, rows))
-            scores[present] = part
             coverage[present] = held
         return LexicalScores(ids, scores, coverage)
 
@@ -205,6 +238,20 @@ class Bm25Index:
 
     def terms(self, chunk_id: int) -> frozenset[int]:
         return frozenset(self._terms_of(chunk_id).tolist())
+
+    def _allowed_rows(self, allowed: Ids) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+        """The allowed rows of each run, as a mask and in order."""
+
+        def look_up() -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+            found = []
+            for run in self._runs:
+                places, present = run.rows_of(allowed)
+                mask = np.zeros(len(run), dtype=np.bool_)
+                mask[places[present]] = True
+                found.append((mask, np.flatnonzero(mask)))
+            return found
+
+        return look_up() if allowed.flags.writeable else self._kept.of(allowed, look_up)
 
     def _language_number(self, language: str | None) -> int:
         name = language or DEFAULT_LANGUAGE
@@ -254,6 +301,7 @@ class Bm25Index:
     def _changed(self) -> None:
         self._version += 1
         self._fresh = False
+        self._kept.clear()
 
     def _refresh(self) -> None:
         if self._fresh:
@@ -266,29 +314,24 @@ class Bm25Index:
         self._fresh = True
 
 
-def _score_run(
-    scores: Scores, run: Run, norm: Scores, asked: Mapping[int, Sequence[_Asked]]
-) -> None:
-    """Add to `scores`, a row for each passage; `asked` is by the language's number."""
-    frequency = np.zeros(len(run), dtype=np.float32)
-    several = len(asked) > 1
+def _clauses(asked: Mapping[int, Sequence[_Asked]]) -> tuple[Clause, ...]:
+    """What passages are scored by; `asked` is by the language's number.
+
+    Words that are asked for alike in several languages are one clause.
+    """
+    factors: dict[tuple[tuple[int, float], ...], Scores] = {}
     for code, terms in asked.items():
         bound = max(sum(term.idf for term in terms), 1e-6)
         for term in terms:
-            found = []
-            for number, weight in term.variants:
-                rows, counts = run.postings(number)
-                if several and len(rows):
-                    own = run.languages[rows] == code
-                    rows, counts = rows[own], counts[own]
-                if len(rows):
-                    found.append(rows)
-                    frequency[rows] += np.float32(weight) * counts
-            factor = np.float32(term.idf / bound)
-            for rows in found:
-                occurring = frequency[rows]
-                scores[rows] += factor * occurring / (occurring + norm[rows])
-                frequency[rows] = 0  # a row of several variants adds nothing the next time
+            if term.variants:
+                by_language = factors.setdefault(term.variants, np.zeros(256, dtype=np.float32))
+                by_language[code] += term.idf / bound
+    return tuple(Clause(variants, parts) for variants, parts in factors.items())
+
+
+def _belong_together(one: Run, other: Run) -> bool:
+    """Whether two neighbouring runs are of similar size, so that they become one."""
+    return len(one) < 2 * len(other)
 
 
 @lru_cache(maxsize=1024)

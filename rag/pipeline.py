@@ -170,8 +170,8 @@ class Pipeline:
         foreign = self._is_foreign(searched)
         with trace.step("search"):
             candidates = await self._in_thread(
-                self.index.search,
-                self.index.combine(list(zip(prepared, weights, strict=True))),
+                self._search,
+                list(zip(prepared, weights, strict=True)),
                 vector,
                 max(k, _POOL),
                 filter,
@@ -301,6 +301,25 @@ class Pipeline:
 
     def _prepare(self, texts: QueryTexts) -> list[PreparedQuery]:
         return [self.index.prepare(text) for text in texts.searched()]
+
+    def _search(
+        self,
+        queries: Sequence[tuple[PreparedQuery, float]],
+        vector: FloatMatrix,
+        k: int,
+        filter: Filter,
+        *,
+        dense_weight: float,
+        considered: list[Candidate],
+    ) -> list[Candidate]:
+        return self.index.search(
+            self.index.combine(queries),
+            vector,
+            k,
+            filter,
+            dense_weight=dense_weight,
+            considered=considered,
+        )
 
     async def _in_thread(self, work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """Off the event loop, except where that would take longer than the work."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from rag.errors import IndexFileError
-from rag.index.base import DenseIndex, Ids
+from rag.index.base import DenseIndex
+from rag.index.catalogue import Catalogue, Properties
 from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery, QueryProfile
 from rag.ranking import first_stage
 from rag.types import NO_FILTER, Filter, FloatMatrix
+
+log = logging.getLogger("groundql.index")
 
 # So many passages each retriever proposes, at least.
 _POOL: Final = 40
@@ -57,30 +60,32 @@ class KnowledgeIndex:
         self.dense = dense
         self._lexical = lexical
         self._lock = threading.RLock()
-        self._entries: dict[int, IndexEntry] = {}
-        self._by_property: dict[tuple[str, str], set[int]] = defaultdict(set)
+        self._catalogue = Catalogue()
+        self._tidy = threading.Event()  # no merge of the lexical index is under way
+        self._tidy.set()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._catalogue)
 
     def document_ids(self) -> frozenset[str]:
         with self._lock:
-            return frozenset(entry.document_id for entry in self._entries.values())
+            return self._catalogue.documents()
+
+    def properties(self) -> list[Properties]:
+        """What a filter may ask of each passage, by id."""
+        with self._lock:
+            return self._catalogue.properties()
 
     def collections(self, chunk_ids: Iterable[int]) -> dict[int, str]:
         """The collections of passages; unknown ids are left out."""
         with self._lock:
-            return {
-                number: self._entries[number].collection
-                for number in chunk_ids
-                if number in self._entries
-            }
+            return self._catalogue.collections(chunk_ids)
 
     def count(self, filter: Filter = NO_FILTER) -> int:
         """How many passages a filter leaves."""
         with self._lock:
-            allowed = self._allowed(filter)
-            return len(self._entries) if allowed is None else len(allowed)
+            allowed = self._catalogue.allowed(filter)
+            return len(self._catalogue) if allowed is None else len(allowed)
 
     def restore(self, entries: Sequence[IndexEntry]) -> None:
         """Fill in the properties for vectors that `dense` holds already (loaded from its file).
@@ -90,7 +95,7 @@ class KnowledgeIndex:
         """
         ids = np.array([entry.chunk_id for entry in entries], dtype=np.int64)
         with self._lock:
-            if len(self.dense) != len(ids) or not self._all_present(ids):
+            if not np.array_equal(self.dense.ids(), np.sort(ids)):
                 raise IndexFileError("the index holds other passages than the store")
             self._enter(entries)
 
@@ -101,19 +106,12 @@ class KnowledgeIndex:
     def remove_documents(self, document_ids: Iterable[str]) -> None:
         """Remove all passages of documents; unknown ids are ignored."""
         with self._lock:
-            chunk_ids = set[int]()
-            for document_id in document_ids:
-                chunk_ids |= self._by_property.get(("document", document_id), set())
-            self._remove(chunk_ids)
+            self._remove(self._catalogue.of_documents(document_ids))
 
     def move(self, document_id: str, collection: str) -> None:
         """Put all passages of a document into another collection; an unknown id is ignored."""
         with self._lock:
-            for chunk_id in list(self._by_property.get(("document", document_id), ())):
-                entry = self._entries[chunk_id]
-                self._leave(chunk_id, ("collection", entry.collection))
-                self._entries[chunk_id] = replace(entry, collection=collection)
-                self._by_property["collection", collection].add(chunk_id)
+            self._catalogue.move(document_id, collection)
 
     def apply(
         self,
@@ -131,8 +129,13 @@ class KnowledgeIndex:
             self.dense.add(ids, add_vectors)  # first, because it may refuse
             added = set(ids.tolist())
             self._remove({*remove_chunk_ids} - added)
-            self._forget(added)
+            self._catalogue.remove(added)
             self._enter(add_entries)
+            self._merge_if_due()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until no merge is under way; False if that takes longer than `timeout` seconds."""
+        return self._tidy.wait(timeout)
 
     def refresh(self) -> None:
         """Do what the first search after a change would do."""
@@ -150,9 +153,9 @@ class KnowledgeIndex:
             return self._lexical.combine(queries)
 
     def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
-        """The terms of a query's first text, as passages in a language are searched for them."""
-        with self._lock:
-            return self._lexical.profile(query, language)
+        """The terms of a query's first text, as passages in a language are searched for them. It
+        takes no lock, so it may be asked on the event loop."""
+        return self._lexical.profile(query, language)
 
     def search(
         self,
@@ -170,8 +173,8 @@ class KnowledgeIndex:
         were compared are added to `considered`, best first.
         """
         with self._lock:
-            allowed = self._allowed(filter)
-            if not self._entries or (allowed is not None and not len(allowed)):
+            allowed = self._catalogue.allowed(filter)
+            if not len(self._catalogue) or (allowed is not None and not len(allowed)):
                 return []
             pool = max(_POOL, 2 * k)
             ids, _ = self.dense.search(query_vector, pool, allowed=allowed)
@@ -180,7 +183,8 @@ class KnowledgeIndex:
             matching = self._lexical.search(query, pool, allowed=allowed)
             ids = np.union1d(ids, matching)
             vectors = self.dense.vectors(ids)
-            cosines = vectors @ query_vector
+            # Not by `@`, whose threads take milliseconds to wake on a busy machine.
+            cosines = np.einsum("rd,d->r", vectors, query_vector)
             lexical = self._lexical.score(query, ids)
             fused = first_stage(cosines, lexical.scores, dense_weight=dense_weight)
             best = [
@@ -199,6 +203,31 @@ class KnowledgeIndex:
                 considered += best
             return self._distinct(best, k)
 
+    def _merge_if_due(self) -> None:
+        """Merge large parts of the lexical index beside searches. Call it with the lock held."""
+        if not self._tidy.is_set():
+            return
+        work = self._lexical.merge_due()
+        if work is not None:
+            self._tidy.clear()
+            threading.Thread(
+                target=self._merge, args=[work], name="lexical-merge", daemon=True
+            ).start()
+
+    def _merge(self, work: Callable[[], Callable[[], None]] | None) -> None:
+        try:
+            while work is not None:
+                adopt = work()
+                with self._lock:
+                    adopt()
+                    work = self._lexical.merge_due()
+                    if work is None:
+                        self._tidy.set()
+        except Exception:
+            # Searches take a little longer; the next change tries again.
+            log.exception("The lexical index could not be merged")
+            self._tidy.set()
+
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:
         kept: list[Candidate] = []
         seen: list[frozenset[int]] = []
@@ -211,48 +240,8 @@ class KnowledgeIndex:
                 seen.append(terms)
         return kept
 
-    def _allowed(self, filter: Filter) -> Ids | None:
-        if filter.is_empty():
-            return None
-        collections = filter.collections
-        if collections is not None and self._hold_all(collections):
-            # Most people may see everything, and should not pay for a list of it.
-            collections = None
-            if replace(filter, collections=None).is_empty():
-                return None
-        allowed: set[int] | None = None
-        for name, values in (
-            ("type", filter.types),
-            ("category", filter.categories),
-            ("language", filter.languages),
-            ("document", filter.document_ids),
-            ("collection", collections),
-        ):
-            if values or (name in ("document", "collection") and values is not None):
-                matching = set[int]()
-                for value in values:
-                    matching |= self._by_property.get((name, value), set())
-                allowed = matching if allowed is None else allowed & matching
-        return np.array(sorted(allowed or ()), dtype=np.int64)
-
-    def _hold_all(self, collections: Sequence[str]) -> bool:
-        inside = sum(
-            len(self._by_property.get(("collection", value), ())) for value in set(collections)
-        )
-        return inside == len(self._entries)
-
-    def _all_present(self, ids: Ids) -> bool:
-        if not len(ids):
-            return True
-        probe = np.zeros(self.dense.dimension, dtype=np.float32)
-        found, _ = self.dense.search(probe, len(ids), allowed=ids)
-        return len(found) == len(set(ids.tolist()))
-
     def _enter(self, entries: Sequence[IndexEntry]) -> None:
-        for entry in entries:
-            self._entries[entry.chunk_id] = entry
-            for key in _properties(entry):
-                self._by_property[key].add(entry.chunk_id)
+        self._catalogue.add([_properties(entry) for entry in entries])
         self._lexical.add(
             [
                 LexicalText(
@@ -266,32 +255,20 @@ class KnowledgeIndex:
         )
 
     def _remove(self, chunk_ids: set[int]) -> None:
-        self._forget(chunk_ids)
+        self._catalogue.remove(chunk_ids)
         self.dense.remove(list(chunk_ids))
         self._lexical.remove(list(chunk_ids))
 
-    def _forget(self, chunk_ids: set[int]) -> None:
-        for chunk_id in chunk_ids:
-            entry = self._entries.pop(chunk_id, None)
-            if entry is None:
-                continue
-            for key in _properties(entry):
-                self._leave(chunk_id, key)
 
-    def _leave(self, chunk_id: int, key: tuple[str, str]) -> None:
-        self._by_property[key].discard(chunk_id)
-        if not self._by_property[key]:
-            del self._by_property[key]
-
-
-def _properties(entry: IndexEntry) -> list[tuple[str, str]]:
-    return [
-        ("type", entry.type),
-        ("category", entry.category),
-        ("language", entry.language or ""),
-        ("document", entry.document_id),
-        ("collection", entry.collection),
-    ]
+def _properties(entry: IndexEntry) -> Properties:
+    return Properties(
+        chunk_id=entry.chunk_id,
+        document_id=entry.document_id,
+        type=entry.type,
+        category=entry.category,
+        language=entry.language or "",
+        collection=entry.collection,
+    )
 
 
 def _say_the_same(one: frozenset[int], other: frozenset[int]) -> bool:

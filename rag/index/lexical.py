@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +37,17 @@ class LexicalScores:
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A query's scores for all passages, for one state of the index.
+    """A query with its words looked up, for one state of the index.
 
-    `texts` are what was asked, with their weights, which add up to 1. `scores` has a number 0..1
-    for each of the index's rows; `terms` has, for each language, the numbers of the first text's
-    terms (-1: unknown) and their idfs.
+    `texts` are what was asked, with their weights, which add up to 1. `clauses` is what passages
+    are scored by, as the index keeps it; `terms` has, for each language, the numbers of the first
+    text's terms (-1: unknown) and their idfs.
     """
 
     texts: tuple[tuple[str, float], ...]
     version: int
     terms: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]]
-    scores: NDArray[np.float32]
+    clauses: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ class LexicalIndex(Protocol):
     def remove(self, ids: Sequence[int]) -> None:
         """Remove passages; unknown ids are ignored."""
 
+    def merge_due(self) -> Callable[[], Callable[[], None]] | None:
+        """Longer work that is due after changes, if any, to be called without the owner's guard; it
+        returns what makes it count, to be called with the guard."""
+
     def prepare(self, query: str) -> PreparedQuery:
         """The part of a search that needs nothing but the words, to be done while other work, such
         as embedding, is under way. What is prepared before a change is prepared anew."""
@@ -81,7 +85,10 @@ class LexicalIndex(Protocol):
         """
 
     def search(self, query: PreparedQuery, k: int, *, allowed: Ids | None = None) -> Ids:
-        """The k best of `allowed` (all, if None), best first; only those that share a term."""
+        """The k best of `allowed` (all, if None), best first; only those that share a term.
+
+        What is found out of an array that cannot be written is kept for the next search with it.
+        """
 
     def score(self, query: PreparedQuery, ids: Ids) -> LexicalScores:
         """How well passages match; an unknown id gets zeros."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,9 @@ from scipy import sparse
 from rag.index.base import Ids
 
 Terms = NDArray[np.int32]
-Counts = NDArray[np.float32]
+Counts = NDArray[np.uint16]  # as many words no passage has
+
+_MOST = np.iinfo(np.uint16).max
 
 
 class Run:
@@ -37,18 +40,23 @@ class Run:
         self.forward_terms = forward_terms
         self.forward_counts = forward_counts
         self.alive = np.ones(len(ids), dtype=np.bool_)
+        self.all_alive = True
+        self.spoken = np.unique(languages)
         width = int(forward_terms.max()) + 1 if len(forward_terms) else 1
         forward = sparse.csr_matrix(
             (forward_counts, forward_terms, forward_starts), shape=(len(ids), width)
         )
-        self.lengths = np.asarray(forward.sum(axis=1), dtype=np.float32).ravel()
+        self.lengths = np.asarray(
+            np.diff(np.append(0, np.cumsum(forward_counts, dtype=np.int64))[forward_starts]),
+            dtype=np.float32,
+        )
         turned = forward.tocsc()
         self.terms: Terms = np.flatnonzero(np.diff(turned.indptr)).astype(np.int32)
         self.starts = np.append(turned.indptr[self.terms], turned.indptr[-1]).astype(np.int64)
         # Where a term's rows start, by its number: as long as the vocabulary, so not in small runs.
         self._direct = turned.indptr if len(forward_terms) * 4 >= width else None
         self.rows: NDArray[np.int32] = turned.indices.astype(np.int32, copy=False)
-        self.counts: Counts = turned.data
+        self.counts: Counts = turned.data.astype(np.uint16, copy=False)
 
     @classmethod
     def of(
@@ -74,7 +82,7 @@ class Run:
             np.array(languages, dtype=np.uint8)[order],
             counted.indptr.astype(np.int64),
             counted.indices.astype(np.int32, copy=False),
-            counted.data,
+            np.minimum(counted.data, _MOST).astype(np.uint16),
         )
 
     @classmethod
@@ -121,6 +129,16 @@ class Run:
             return rows, np.zeros(len(ids), dtype=np.bool_)
         return rows, (self.ids[rows] == ids) & self.alive[rows]
 
+    def strike_out(self, rows: NDArray[np.int64]) -> None:
+        self.alive[rows] = False
+        self.all_alive = False
+
+    def snapshot(self) -> Run:
+        """The same run, in which what is struck out from now on stays."""
+        twin = copy(self)
+        twin.alive = self.alive.copy()
+        return twin
+
     def holds(self, term: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of some rows hold a term."""
         held, _ = self.postings(term)
@@ -131,3 +149,12 @@ class Run:
 
     def terms_of(self, row: int) -> Terms:
         return self.forward_terms[self.forward_starts[row] : self.forward_starts[row + 1]]
+
+    def terms_of_rows(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Terms, Counts]:
+        """The terms of several rows, with the place in `rows` that each belongs to."""
+        starts = self.forward_starts[rows]
+        sizes = self.forward_starts[rows + 1] - starts
+        ends = np.cumsum(sizes)
+        places = np.repeat(starts - ends + sizes, sizes) + np.arange(int(sizes.sum()))
+        owners = np.repeat(np.arange(len(rows)), sizes)
+        return owners, self.forward_terms[places], self.forward_counts[places]

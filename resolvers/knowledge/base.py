@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from tortoise.expressions import F
 from tortoise.functions import Count
 
@@ -23,25 +22,31 @@ from models.store import Store
 from rag.embedding.service import EmbeddingService
 from rag.errors import IndexFileError
 from rag.generation.base import Generator
-from rag.index.knowledge import IndexEntry, KnowledgeIndex
+from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import PreparedChunk, prepare
 from rag.language import with_language
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
-from rag.plain import with_table_head
 from rag.rerank.service import RerankService
-from rag.types import FloatMatrix, SourceDocument
+from rag.types import SourceDocument
 from resolvers.clock import Clock
+from resolvers.knowledge.beside import to_its_end
 from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
     chunk_row,
     collection_key,
+    new_entries,
+    new_vectors,
+    read_chunk_ids,
     read_entries,
     read_vectors,
 )
 
 log = logging.getLogger("groundql.knowledge")
+
+# Below it a change of the index takes about a millisecond.
+_INLINE_CHANGE_LIMIT = 5_000
 
 
 class NotReady(Exception):
@@ -207,14 +212,14 @@ class KnowledgeBase:
         revision = await self._revision()
         try:
             index = await asyncio.to_thread(self._load_index, self._index_path, revision)
-            index.restore(await read_entries(self.model_key))
+            await asyncio.to_thread(index.restore, await read_entries(self.model_key))
             self._saved_revision = revision
         except IndexFileError as error:
             index = await asyncio.to_thread(self._new_index)
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             if entries:
                 log.info("Rebuilding the index file from the database: %s", error)
-                index.add(entries, vectors)
+                await asyncio.to_thread(index.add, entries, vectors)
         await asyncio.to_thread(index.refresh)
         self._index = index
         self._seen_revision = revision
@@ -230,7 +235,7 @@ class KnowledgeBase:
             revision = await self._revision()
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             fresh = await asyncio.to_thread(self._new_index)
-            fresh.add(entries, vectors)
+            await asyncio.to_thread(fresh.add, entries, vectors)
             await asyncio.to_thread(fresh.refresh)
             self._index = fresh
             self._forget()
@@ -324,11 +329,11 @@ class KnowledgeBase:
                     await Document.filter(id=document.id).update(**values)
                 else:
                     await document.save(force_create=True)
-                old_ids = await _chunk_ids(document)
+                old_ids = await read_chunk_ids(document)
                 await Chunk.filter(document_id=document.id).delete()
                 new_ids = await self._insert_chunks(document, prepared)
                 revision = await self._bump_revision()
-            self._take_over(document, prepared, new_ids, old_ids)
+            await self._take_over(document, prepared, new_ids, old_ids)
             if self._old is not None:
                 self._old.index.remove_documents([str(document.id)])
             self._see(revision)
@@ -352,21 +357,26 @@ class KnowledgeBase:
                 new_ids = await self._insert_chunks(document, prepared)
                 await Document.filter(id=document.id).update(chunk_count=len(prepared))
                 revision = await self._bump_revision()
-            self._take_over(document, prepared, new_ids, [])
+            await self._take_over(document, prepared, new_ids, [])
             self._see(revision)
 
-    def _take_over(
+    async def _take_over(
         self,
         document: Document,
         prepared: Sequence[PreparedChunk],
         new_ids: Sequence[int],
         old_ids: Sequence[int],
     ) -> None:
-        self.index.apply(
-            _entries(document, prepared, new_ids),
-            _vectors(prepared, self.embedding.identity.dimension),
+        change = (
+            new_entries(document, prepared, new_ids),
+            new_vectors(prepared, self.embedding.identity.dimension),
             old_ids,
         )
+        if len(self.index) < _INLINE_CHANGE_LIMIT:
+            self.index.apply(*change)
+        else:
+            # A large index is locked for a while now and then; the event loop must not wait.
+            await to_its_end(self.index.apply, *change)
         self._forget()
 
     async def _insert_chunks(
@@ -379,7 +389,7 @@ class KnowledgeBase:
         for row in rows:
             row.document_id = document.id
         await Chunk.bulk_create(rows, batch_size=200)
-        return await _chunk_ids(document, model_key=self.model_key)
+        return await read_chunk_ids(document, model_key=self.model_key)
 
     async def remove(
         self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
@@ -482,38 +492,5 @@ class KnowledgeBase:
             self._seen_revision = revision
 
 
-async def _chunk_ids(document: Document, *, model_key: str | None = None) -> list[int]:
-    rows = Chunk.filter(document_id=document.id)
-    if model_key is not None:
-        rows = rows.filter(embedding_model=model_key)
-    return [row.id for row in await rows.order_by("position").only("id")]
-
-
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _entries(
-    document: Document, prepared: Sequence[PreparedChunk], chunk_ids: Sequence[int]
-) -> list[IndexEntry]:
-    return [
-        IndexEntry(
-            chunk_id=chunk_id,
-            document_id=str(document.id),
-            title=document.title,
-            type=document.type,
-            category=document.category,
-            language=document.language,
-            headings=piece.chunk.headings,
-            text=with_table_head(piece.table_head, piece.text),
-            collection=collection_key(document.collection_id),
-        )
-        for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
-    ]
-
-
-def _vectors(prepared: Sequence[PreparedChunk], dimension: int) -> FloatMatrix:
-    vectors = np.zeros((len(prepared), dimension), dtype=np.float32)
-    for row, piece in enumerate(prepared):
-        vectors[row] = piece.vector
-    return vectors

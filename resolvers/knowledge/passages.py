@@ -227,3 +227,39 @@ def _entry(row: dict[str, Any]) -> IndexEntry:
 def collection_key(collection_id: UUID | None) -> str:
     """How the index names a collection; "" for none, which nobody may see."""
     return "" if collection_id is None else str(collection_id)
+
+
+def new_entries(
+    document: Document, prepared: Sequence[PreparedChunk], chunk_ids: Sequence[int]
+) -> list[IndexEntry]:
+    """What the index needs of passages that were just made; `chunk_ids` are their rows'."""
+    return [
+        IndexEntry(
+            chunk_id=chunk_id,
+            document_id=str(document.id),
+            title=document.title,
+            type=document.type,
+            category=document.category,
+            language=document.language,
+            headings=piece.chunk.headings,
+            text=with_table_head(piece.table_head, piece.text),
+            collection=collection_key(document.collection_id),
+        )
+        for chunk_id, piece in zip(chunk_ids, prepared, strict=True)
+    ]
+
+
+def new_vectors(prepared: Sequence[PreparedChunk], dimension: int) -> FloatMatrix:
+    """Their vectors, shape (number of chunks, dimension)."""
+    vectors = np.zeros((len(prepared), dimension), dtype=np.float32)
+    for row, piece in enumerate(prepared):
+        vectors[row] = piece.vector
+    return vectors
+
+
+async def read_chunk_ids(document: Document, *, model_key: str | None = None) -> list[int]:
+    """The ids of a document's passages in their order, at will only those of one model."""
+    rows = Chunk.filter(document_id=document.id)
+    if model_key is not None:
+        rows = rows.filter(embedding_model=model_key)
+    return [row.id for row in await rows.order_by("position").only("id")]

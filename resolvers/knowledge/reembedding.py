@@ -76,7 +76,7 @@ class Reembedding:
             return False
         entries, vectors = await read_vectors(key, int(dimension))
         index = await asyncio.to_thread(self._new_index, service.identity)
-        index.add(entries, vectors)
+        await asyncio.to_thread(index.add, entries, vectors)
         await asyncio.to_thread(index.refresh)
         self._old = OldIndex(service, index)
         knowledge.answer_from(self._old)

@@ -180,3 +180,27 @@ def test_a_table_aligns_numbers_to_the_right() -> None:
         "a         1",
         "longer  100",
     ]
+
+
+@pytest.mark.slow
+def test_the_index_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each size is made up, searched with and without a filter, and compared with all vectors."""
+    sizes = ("--passages", "900", "--passages", "300", "--questions", "5")
+    figures = measure("index", tmp_path, *sizes)
+    assert [(size["passages"], size["kind"]) for size in figures["sizes"]] == [
+        (300, "flat"),
+        (900, "flat"),
+    ]
+    for size in figures["sizes"]:
+        assert size["recall"] == size["filtered_recall"] == 1
+        assert size["searches"].keys() == {
+            "both", "vectors", "words", "both, 1 %", "vectors, 1 %", "words, 1 %",
+        }  # fmt: skip
+        for timed in size["searches"].values():
+            check_spread(timed["ms"], 5)
+        assert size["filter_ratio"] == pytest.approx(
+            size["searches"]["both, 1 %"]["ms"]["median"]
+            / size["searches"]["both"]["ms"]["median"],
+            abs=0.02,
+        )
+    assert "recall@10 is against comparing with all vectors" in capsys.readouterr().out

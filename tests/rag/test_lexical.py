@@ -158,6 +158,34 @@ def test_the_terms_of_passages_are_told(index: Bm25Index) -> None:
     assert index.terms(99) == frozenset()
 
 
+def test_a_merge_follows_what_is_removed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passages struck out while runs are merged are struck out in the merged one; runs that were
+    replaced meanwhile are left alone."""
+    monkeypatch.setattr("rag.lexical.INLINE_MERGE", 1)
+    index = Bm25Index()
+    index.add([LexicalText(number, "", "boots and skis", "en") for number in range(4)])
+    assert index.merge_due() is None
+    index.add([LexicalText(number, "", "boots and tents", "en") for number in range(4, 8)])
+    work = index.merge_due()
+    assert work is not None
+    index.remove([1, 5])
+    adopt = work()
+    before = index.prepare("boots")
+    assert len(index._runs) == 2
+    adopt()
+    assert len(index._runs) == 1
+    assert index.search(before, 9).tolist() == [0, 2, 3, 4, 6, 7]
+    assert index.search(index.prepare("tents"), 9).tolist() == [4, 6, 7]
+    adopt()
+    assert len(index) == 6
+    index.add([LexicalText(number, "", "boots", "en") for number in range(10, 16)])
+    late = index.merge_due()
+    assert late is not None
+    index.remove([10, 11, 12, 14, 15])
+    late()()
+    assert index.search(index.prepare("boots"), 9).tolist() == [13, 0, 2, 3, 4, 6, 7]
+
+
 @given(st.lists(st.text(max_size=40), max_size=8), st.text(max_size=40))
 def test_no_text_breaks_it(texts: list[str], query: str) -> None:
     """Any passages and any query give bounded scores."""

@@ -162,7 +162,7 @@ async def test_a_large_index_is_searched_in_a_thread(monkeypatch: pytest.MonkeyP
         assert threads == []
         monkeypatch.setattr("rag.pipeline._INLINE_SEARCH_LIMIT", 1)
         assert await pipeline.retrieve(RETURNS) == found
-        assert threads == [pipeline._prepare, pipeline.index.search]
+        assert threads == [pipeline._prepare, pipeline._search]
 
 
 async def test_wrong_markers_are_removed_from_the_stream() -> None:

@@ -220,3 +220,31 @@ def test_a_document_that_moves_is_found_where_it_is_only() -> None:
     assert sorted(search(index, TEXTS[0], filter=Filter(collections=("b",)))) == [1, 2, 3]
     index.remove_documents(["d2"])
     assert sorted(search(index, TEXTS[0], filter=Filter(collections=("b", "")))) == [1, 3, 4]
+
+
+# ---- merges --------------------------------------------------------------------------------------
+
+
+def test_large_runs_are_merged_beside_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found is the same before, during and after; what is removed meanwhile stays gone."""
+    monkeypatch.setattr("rag.lexical.INLINE_MERGE", 1)
+    lexical = Bm25Index()
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), lexical)
+    entries = [entry(number, TEXTS[number % 4] + f" word{number}") for number in range(1, 41)]
+    for one in entries:
+        index.add([one], embedded(one.text))
+    assert index.wait(10)
+    assert len(lexical._runs) < 8
+    at_once = Bm25Index()
+    whole = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), at_once)
+    whole.add(entries, embedded(*(one.text for one in entries)))
+    assert len(at_once._runs) == 1
+    for query in ("word7 boots", "espresso machine", "two days"):
+        assert search(index, query) == search(whole, query)
+    index.add([entry(50, "Skis.")], embedded("Skis."))
+    index.add([entry(51, "Tents.")], embedded("Tents."))
+    index.remove_documents(["d50", "d7"])
+    assert index.wait(10)
+    assert len(index) == 40
+    assert search(index, "skis", k=1) != [50]
+    assert search(index, "tents", k=1) == [51]

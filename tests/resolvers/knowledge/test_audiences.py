@@ -286,9 +286,11 @@ async def entries(knowledge: KnowledgeBase) -> list[tuple[str, str]]:
     """Document and name of the collection of every passage of the index and of the database."""
     names = {str(row.id): row.name for row in await Collection.all()}
     stored = await read_entries(knowledge.model_key)
-    held = list(knowledge.index._entries.values())
+    held = knowledge.index.properties()
     assert len(stored) == len(held)
-    return [(entry.document_id, names[entry.collection]) for entry in (*stored, *held)]
+    places = [(one.document_id, one.collection) for one in stored]
+    places += [(one.document_id, one.collection) for one in held]
+    return [(document, names[collection]) for document, collection in places]
 
 
 @pytest.mark.slow
@@ -310,8 +312,8 @@ async def test_a_move_is_followed_everywhere(tmp_path: Path, store: Store) -> No
         return create_knowledge(settings, Parts(embedder=FakeEmbedder), store)
 
     def place(knowledge: KnowledgeBase) -> set[str]:
-        held = knowledge.index._entries.values()
-        return {entry.collection for entry in held if entry.title == "Returns"}
+        held = knowledge.index.properties()
+        return {one.collection for one in held if one.document_id == str(returns.id)}
 
     collection = await Collection.create(name="x", audience=Audience.NAMED)
     key = str(collection.id)
@@ -361,7 +363,7 @@ async def test_a_move_during_the_start_is_not_lost(tmp_path: Path, store: Store)
         moving.append(asyncio.create_task(again.move([returns.id], collection.id)))
         await asyncio.sleep(0.001)
     await asyncio.gather(opening, *moving)
-    held = [one for one in again.index._entries.values() if one.title == "Returns"]
+    held = [one for one in again.index.properties() if one.document_id == str(returns.id)]
     assert {entry.collection for entry in held} == {str(collection.id)}
     await again.embedding.close()
     await again.close()
