@@ -114,7 +114,7 @@ class LinkFilter:
         if text[0] == "(" and self._tail.endswith("]"):
             return False
         word = text[text.rfind(" ") + 1 :]
-        if word.isalpha():
+        if word.isascii() and word.isalpha():
             return word.lower() not in _BEGINNINGS
         return not word or self._maybe(text) is None
 

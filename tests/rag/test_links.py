@@ -152,6 +152,7 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14), st.data())
 @example(["[a]", "(", "x", ")"], None)
+@example(["é", "https://", "evil.example"], None)
 def test_the_cut_makes_no_difference(parts: list[str], data: st.DataObject | None) -> None:
     """Any cutting of a text into pieces gives the same output as the whole."""
     text = "".join(parts)
