@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.embedding.backends import Backend, load_embedder
 from rag.embedding.base import Embedder
 from rag.errors import RagError
 from rag.evaluate.baseline import find_drops, golden_summary
@@ -52,10 +53,8 @@ class _Golden:
     questions: list[Question]
 
 
-def _load_embedder(name: str) -> Embedder:
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
-
-    return SentenceTransformersEmbedder.load(name)
+def _load_embedder(name: str, backend: Backend) -> Embedder:
+    return load_embedder(name, backend=backend)
 
 
 def _load_reranker(name: str) -> Reranker:
@@ -67,7 +66,7 @@ def _load_reranker(name: str) -> Reranker:
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    load: Callable[[str], Embedder] = _load_embedder,
+    load: Callable[[str, Backend], Embedder] = _load_embedder,
     load_reranker: Callable[[str], Reranker] = _load_reranker,
 ) -> int:
     """Run the command; returns its exit code. The other two give the model of a name."""
@@ -92,7 +91,7 @@ def main(
                 golden,
                 steps,
                 cache,
-                load=lambda: load(options.model),
+                load=lambda: load(options.model, Backend(options.backend)),
                 load_reranker=load_reranker,
             )
         )
