@@ -26,7 +26,6 @@ from safetensors.numpy import load_file
 
 from rag.embedding.bert_config import BertConfig
 
-
 _OPSET: Final = 21
 _IR_VERSION: Final = 10
 _MICROSOFT: Final = "com.microsoft"
@@ -115,9 +114,7 @@ class _Graph:
     def _layer(self, name: str, states: str, mask: str) -> str:
         attended = self._attention(f"{name}attention.", states, mask)
         linear = self._linear(f"{name}attention.output.dense", self._quantise(attended))
-        states = self._norm(
-            f"{name}attention.output.LayerNorm", self._node("Add", linear, states)
-        )
+        states = self._norm(f"{name}attention.output.LayerNorm", self._node("Add", linear, states))
         linear = self._linear(f"{name}intermediate.dense", self._quantise(states), bias=False)
         bias = self._weight(f"{name}intermediate.dense.bias")
         inner = self._node("BiasGelu", linear, bias, domain=_MICROSOFT)
@@ -155,9 +152,7 @@ class _Graph:
                 self._integers("axis_1", 1),
                 keepdims=0,
             )
-        self._nodes.append(
-            helper.make_node("LpNormalization", [pooled], ["vectors"], axis=-1, p=2)
-        )
+        self._nodes.append(helper.make_node("LpNormalization", [pooled], ["vectors"], axis=-1, p=2))
 
     # ---- linear layers ----------------------------------------------------------------------
 

@@ -105,7 +105,9 @@ class OnnxEmbedder:
             session = _open(folder, config, sha256=sha256, cache=cache, int8=int8)
             tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the libraries raise whatever their many parts raise
-            raise EmbeddingError(f"the embedding model {shown} cannot be loaded: {error}") from error
+            raise EmbeddingError(
+                f"the embedding model {shown} cannot be loaded: {error}"
+            ) from error
         return cls(
             session,
             tokenizer,

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ class _Golden:
     questions: list[Question]
 
 
-def _load_embedder(name: str, backend: Backend) -> Embedder:
-    return load_embedder(name, backend=backend)
+def _loader(options: argparse.Namespace) -> Callable[[str], Embedder]:
+    return partial(load_embedder, backend=Backend(options.backend))
 
 
 def _load_reranker(name: str) -> Reranker:
@@ -66,10 +67,11 @@ def _load_reranker(name: str) -> Reranker:
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    load: Callable[[str, Backend], Embedder] = _load_embedder,
+    load: Callable[[str], Embedder] | None = None,
     load_reranker: Callable[[str], Reranker] = _load_reranker,
 ) -> int:
-    """Run the command; returns its exit code. The other two give the model of a name."""
+    """Run the command; returns its exit code. The other two give the model of a name, if
+    not the options shall."""
     options = create_parser().parse_args(arguments)
     err = create_console(stderr=True)
     try:
@@ -91,7 +93,7 @@ def main(
                 golden,
                 steps,
                 cache,
-                load=lambda: load(options.model, Backend(options.backend)),
+                load=partial(load or _loader(options), options.model),
                 load_reranker=load_reranker,
             )
         )
