@@ -96,9 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure start and memory, the time to the first text of an answer, retrieval, "
-        "embedding, indexing, streams of many replies at once, the way of a token to its reader, and pages of a long "
-        "history. Tables go to stdout, progress to stderr. It takes some minutes; other work on "
-        "the machine spoils the times, ratios less than others.",
+        "embedding, indexing, streams of many replies at once, the way of a token to its reader, "
+        "and pages of a long history. Tables go to stdout, progress to stderr. It takes some "
+        "minutes; other work on the machine spoils the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",

@@ -1,4 +1,4 @@
-"""Questions per second through the embedding service, for torch and for the backend of this machine.
+"""Questions per second through the embedding service, for torch and for this machine's backend.
 
 Both are measured in one process, one after another, so that their ratios count whatever else the
 machine does.

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -107,9 +107,9 @@ async def _run(folder: Path, *, pages: int, questions: int, changes: int) -> Ing
         await _all_ready()
         alone = await _ask(pipeline, questions)
         await asyncio.sleep(2.5)  # until nobody has asked for a while
-        before = _peak_mb()
+        before = await asyncio.to_thread(_reset_peak)
         seconds = await _index(add, pages)
-        growth = _peak_mb() - before
+        growth = await asyncio.to_thread(_peak_mb) - before
         console.print("Asking while pages are indexed")
         beside = await _beside(add, pipeline, questions, first=pages)
         await asyncio.sleep(2.5)
@@ -187,10 +187,22 @@ async def _index(add: Add, pages: int) -> float:
 
 
 async def _all_ready() -> None:
-    while await Document.exclude(status=DocumentStatus.READY).exists():
+    await _until(_none_waits)
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    while not await condition():
         if await Document.filter(status=DocumentStatus.FAILED).exists():
             raise RuntimeError("A page was not indexed; the log says why.")
         await asyncio.sleep(0.05)
+
+
+async def _none_waits() -> bool:
+    return not await Document.exclude(status=DocumentStatus.READY).exists()
+
+
+async def _few_wait() -> bool:
+    return await Document.filter(status=DocumentStatus.PENDING).count() <= 10
 
 
 async def _ask(pipeline: Pipeline, count: int) -> list[float]:
@@ -214,8 +226,7 @@ async def _beside(add: Add, pipeline: Pipeline, count: int, *, first: int) -> li
         while not stopped:
             await add([make_page(number + more, seed=7) for more in range(20)])
             number += 20
-            while await Document.filter(status=DocumentStatus.PENDING).count() > 10:
-                await asyncio.sleep(0.02)
+            await _until(_few_wait)
 
     feeding = asyncio.create_task(feed())
     await asyncio.sleep(1)
@@ -241,6 +252,19 @@ async def _until_found(add: Add, pipeline: Pipeline, number: int) -> float:
         await asyncio.sleep(0.05)
 
 
+def _reset_peak() -> float:
+    """Forget the process' peak of resident memory, which loading has made; MiB of now. On systems
+    other than Linux the peak stays."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _peak_mb()
+
+
 def _peak_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
+    """The peak of resident memory in MiB."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

@@ -14,8 +14,9 @@ _KINDS: Final = (
     "second", "flexible", "steel", "ceramic", "coated", "remote",
 )  # fmt: skip
 _ACTIONS: Final = (
-    "is checked", "must be cleaned", "can be replaced", "is delivered", "was tested", "is calibrated",
-    "must be tightened", "is stored", "can be returned", "is shipped", "is inspected",
+    "is checked", "must be cleaned", "can be replaced", "is delivered", "was tested",
+    "is calibrated", "must be tightened", "is stored", "can be returned", "is shipped",
+    "is inspected",
 )  # fmt: skip
 _WHEN: Final = (
     "every {n} days", "after {n} hours of use", "within {n} working days", "at {n} degrees",

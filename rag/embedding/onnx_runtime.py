@@ -32,7 +32,7 @@ log = logging.getLogger("groundql.embedding")
 # Counts up when files that were made before must be made again.
 _FILE_VERSION: Final = 1
 # Tokens in one run, padding included. More are slower: what the layers hand on no longer fits into
-# a core's cache. (64 to 128 texts a second, of 27 tokens each, fewer with 4096 than with 256.)
+# a core's cache.
 _RUN_TOKENS: Final = 256
 
 

@@ -28,8 +28,8 @@ class CachedEmbedder:
     """An `Embedder` that asks another one only for texts that it has not seen.
 
     With a folder, vectors are kept in one SQLite file per model in it, 4 bytes a dimension; without
-    one, in memory. `model` is that other one, `embedded` and `reused` count texts. Threads may share
-    it if they may share the model.
+    one, in memory. `model` is that other one, `embedded` and `reused` count texts. Threads may
+    share it if they may share the model.
     """
 
     def __init__(self, embedder: Embedder, folder: Path | None) -> None:
