@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from rag.embedding.base import Embedder, ModelIdentity
-from rag.embedding.processor import cores
+from rag.embedding.processor import cores, yield_to_others
 from rag.embedding.waiting import Part, Progress, Request, WaitingPassages
 from rag.errors import EmbeddingError
 from rag.types import FloatMatrix
@@ -212,6 +212,7 @@ class EmbeddingService:
             self._serve(passages=True)
 
     def _serve_all(self) -> None:
+        yield_to_others()
         self._serve(passages=True)
 
     def _serve(self, *, passages: bool) -> None:

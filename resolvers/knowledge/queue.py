@@ -35,7 +35,7 @@ _RENEWAL: Final = 10.0  # seconds
 _POLL: Final = 5.0  # seconds; what this process stores is taken up at once
 # One long document must not hold up the short ones behind it, and the model wants texts to embed
 # while another document is being cut or stored.
-_WORKERS: Final = 4
+_WORKERS: Final = 6
 
 GAVE_UP: Final = "It could not be indexed after several attempts; see the server's log."
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,24 @@ def test_cores_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None
     assert processor.cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert processor.cores() == 1
+
+
+def test_a_thread_yields_where_threads_have_priorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Linux it becomes less urgent; a system that refuses, and any other one, change nothing."""
+    calls: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "setpriority", lambda *call: calls.append(call), raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    processor.yield_to_others()
+    assert calls == [(os.PRIO_PROCESS, threading.get_native_id(), 5)]
+    monkeypatch.setattr(sys, "platform", "win32")
+    processor.yield_to_others()
+    assert len(calls) == 1
+
+    def refuse(*_: int) -> None:
+        calls.append((0, 0, 0))
+        raise PermissionError
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "setpriority", refuse, raising=False)
+    processor.yield_to_others()
+    assert calls[1:] == [(0, 0, 0)]
