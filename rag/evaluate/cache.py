@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,8 +28,8 @@ class CachedEmbedder:
     """An `Embedder` that asks another one only for texts that it has not seen.
 
     With a folder, vectors are kept in one SQLite file per model in it, 4 bytes a dimension; without
-    one, in memory. `model` is that other one, `embedded` and `reused` count texts. Like every
-    embedder it is used by one thread at a time, though not always the same.
+    one, in memory. `model` is that other one, `embedded` and `reused` count texts. Threads may
+    share it if they may share the model.
     """
 
     def __init__(self, embedder: Embedder, folder: Path | None) -> None:
@@ -39,11 +40,14 @@ class CachedEmbedder:
         self.model = embedder
         self.embedded = 0
         self.reused = 0
+        self._lock = threading.Lock()  # of the database and the counts, never held while embedding
         path = ":memory:"
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                name = re.sub(r"[^\w.-]+", "-", embedder.identity.key)
+                # Backends of one model have its identity, but not exactly its vectors.
+                other = "" if embedder.backend == "torch" else f" {embedder.backend}"
+                name = re.sub(r"[^\w.-]+", "-", f"{embedder.identity.key}{other}")
                 path = str(folder / f"{name}.sqlite3")
             self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -61,6 +65,14 @@ class CachedEmbedder:
     @property
     def identity(self) -> ModelIdentity:
         return self.model.identity
+
+    @property
+    def backend(self) -> str:
+        return self.model.backend
+
+    @property
+    def parallel(self) -> bool:
+        return self.model.parallel
 
     @property
     def max_tokens(self) -> int:
@@ -81,17 +93,20 @@ class CachedEmbedder:
     ) -> FloatMatrix:
         result = np.zeros((len(texts), self.identity.dimension), dtype=np.float32)
         keys = [hashlib.sha256(mark + text.encode("utf-8")).digest() for text in texts]
-        known = self._read(keys)
+        with self._lock:
+            known = self._read(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
             fresh: dict[bytes, FloatMatrix] = {}
             for group in _of_similar_length(missing):
                 vectors = embed([missing[key] for key in group])
                 fresh.update(zip(group, vectors, strict=True))
-            self._write(fresh)
+            with self._lock:
+                self._write(fresh)
             known |= fresh
-        self.embedded += len(missing)
-        self.reused += len(texts) - len(missing)
+        with self._lock:
+            self.embedded += len(missing)
+            self.reused += len(texts) - len(missing)
         for row, key in zip(result, keys, strict=True):
             row[:] = known[key]
         return result

@@ -8,6 +8,8 @@ from typing import Final
 
 import platformdirs
 
+from rag.embedding.backends import Backend
+
 TOLERANCE: Final = 0.02
 
 _DESCRIPTION: Final = """\
@@ -73,6 +75,12 @@ def create_parser() -> argparse.ArgumentParser:
         default="all-MiniLM-L6-v2",
         metavar="NAME",
         help="name or folder of a sentence-transformers model (default: %(default)s)",
+    )
+    measured.add_argument(
+        "--backend",
+        choices=[backend.value for backend in Backend],
+        default=Backend.AUTO.value,
+        help="what computes the vectors (default: %(default)s: ONNX Runtime for the default model)",
     )
     measured.add_argument(
         "--reranker",

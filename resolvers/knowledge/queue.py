@@ -34,8 +34,9 @@ LONGEST_WAIT: Final = timedelta(minutes=10)
 LEASE: Final = timedelta(seconds=30)
 _RENEWAL: Final = 10.0  # seconds
 _POLL: Final = 5.0  # seconds; what this process stores is taken up at once
-# One long document must not hold up the short ones behind it.
-_WORKERS: Final = 2
+# One long document must not hold up the short ones behind it, and the model wants texts to embed
+# while another document is being cut or stored.
+_WORKERS: Final = 6
 
 GAVE_UP: Final = "It could not be indexed after several attempts; see the server's log."
 

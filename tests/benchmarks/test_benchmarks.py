@@ -11,6 +11,7 @@ import pytest
 from benchmarks.__main__ import NAMES, main
 from benchmarks.figures import Spread, table
 from benchmarks.footprint import Footprint, Start
+from benchmarks.pages import make_page
 from tests.application import write_documents
 
 
@@ -204,3 +205,36 @@ def test_the_index_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str
             abs=0.02,
         )
     assert "recall@10 is against comparing with all vectors" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_embedding_is_measured(tmp_path: Path) -> None:
+    """Both backends are asked by 1, 8 and 64 at once, and their vectors are compared."""
+    figures = measure("embedding", tmp_path, "--seconds", "0.2")
+    cosine = figures.pop("cosine")
+    assert 0.9 < cosine["least"] <= cosine["mean"] <= 1.001
+    assert len(figures) == 2
+    for backend in figures.values():
+        assert backend["questions_per_second"].keys() == {"1", "8", "64"}
+        assert backend["batch_questions_per_second"] > 0
+
+
+@pytest.mark.slow
+def test_ingestion_is_measured(tmp_path: Path) -> None:
+    """Pages go through the queue, questions are asked alone and beside, changes are found."""
+    figures = measure("ingestion", tmp_path, "--pages", "4")
+    assert figures["pages"] == 4
+    assert figures["pages_per_second"] > 0
+    assert figures["share"] > 0
+    check_spread(figures["question_alone_ms"], 200)
+    check_spread(figures["question_beside_ms"], 200)
+    assert figures["searchable_s"]["count"] == 10
+
+
+def test_pages_are_always_the_same() -> None:
+    """The generator is seeded: a number and a seed make one page."""
+    title, text = make_page(7)
+    assert make_page(7) == (title, text)
+    assert make_page(7, seed=5) != (title, text)
+    assert text.startswith(f"# {title}\n\n## ")
+    assert text.count("| part | number | price |") == 1

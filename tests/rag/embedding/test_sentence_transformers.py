@@ -10,12 +10,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from rag.embedding.base import Embedder
-from rag.embedding.sentence_transformers import (
-    DEFAULT_WEIGHTS_SHA256,
-    Prefixes,
-    SentenceTransformersEmbedder,
-)
+from rag.embedding.base import Embedder, Prefixes
+from rag.embedding.packaged import DEFAULT_WEIGHTS_SHA256
+from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 from rag.errors import EmbeddingError, WeightsMismatch
 from rag.types import FloatMatrix
 

@@ -61,8 +61,9 @@ async def test_queries_that_wait_go_in_one_batch() -> None:
         np.testing.assert_array_equal(np.stack(vectors), expected)
 
 
-async def test_a_query_overtakes_passages() -> None:
+async def test_a_query_overtakes_passages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A query waits for the current slice of passages only."""
+    monkeypatch.setattr("rag.embedding.service.monotonic", lambda: 100.0)  # no passage takes long
     embedder = GatedEmbedder()
     done: list[tuple[int, int]] = []
     async with running(embedder) as service:
@@ -241,3 +242,103 @@ async def test_queries_come_between_the_parts_of_passages(monkeypatch: pytest.Mo
         now += 3
         await service.embed_passages(texts)
         assert [len(batch) for batch in embedder.seen] == [16]
+
+
+class ParallelEmbedder(GatedEmbedder):
+    """Several threads may use it; `inside` counts those that are in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query_gate = threading.Event()
+        self.query_gate.set()
+        self.queries_entered = threading.Semaphore(0)
+
+    @property
+    def parallel(self) -> bool:
+        return True
+
+    def embed_queries(self, texts: Sequence[str]) -> FloatMatrix:
+        self.queries_entered.release()
+        assert self.query_gate.wait(10)
+        self.seen.append(list(texts))
+        return FakeEmbedder().embed(texts)
+
+
+@asynccontextmanager
+async def running_parallel(
+    embedder: ParallelEmbedder, threads: int
+) -> AsyncIterator[EmbeddingService]:
+    service = EmbeddingService(lambda: embedder, cache_size=0, threads=threads)
+    service.start()
+    try:
+        yield service
+    finally:
+        embedder.gate.set()
+        await service.close()
+
+
+async def test_a_query_does_not_wait_for_passages() -> None:
+    """With a model for several threads, one is always there for queries."""
+    embedder = ParallelEmbedder()
+    async with running_parallel(embedder, threads=2) as service:
+        texts = [f"passage {n}" for n in range(40)]
+        passages = asyncio.create_task(service.embed_passages(texts))
+        for _ in range(2):  # both threads are busy
+            assert await asyncio.to_thread(embedder.entered.acquire, timeout=10)
+        vector = await service.embed_query("query")
+        assert embedder.seen == [["query"]]
+        embedder.gate.set()
+        np.testing.assert_array_equal(await passages, FakeEmbedder().embed(texts))
+        np.testing.assert_array_equal(vector, FakeEmbedder().embed(["query"])[0])
+        assert sorted(len(batch) for batch in embedder.seen) == [1, 8, 16, 16]
+
+
+async def test_passages_leave_a_core_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a query one thread fewer embeds passages; once nobody asks, all do again."""
+    now = 100.0
+    monkeypatch.setattr("rag.embedding.service.monotonic", lambda: now)
+    embedder = ParallelEmbedder()
+    async with running_parallel(embedder, threads=2) as service:
+        await service.embed_query("query")
+        passages = asyncio.create_task(service.embed_passages([f"passage {n}" for n in range(80)]))
+        assert await asyncio.to_thread(embedder.entered.acquire, timeout=10)
+        assert not await asyncio.to_thread(embedder.entered.acquire, timeout=0.05)
+        now += 3
+        more = asyncio.create_task(service.embed_passages(["more"]))  # makes the threads look
+        assert await asyncio.to_thread(embedder.entered.acquire, timeout=10)
+        embedder.gate.set()
+        assert (await passages).shape == (80, 64)
+        assert (await more).shape == (1, 64)
+
+
+async def test_waiting_queries_are_shared_among_the_threads() -> None:
+    """Each thread takes its part of what waits, but no less than eight."""
+    embedder = ParallelEmbedder()
+    embedder.query_gate.clear()
+    async with running_parallel(embedder, threads=2) as service:
+        first = []
+        for number in range(3):  # all threads are busy then
+            first.append(asyncio.create_task(service.embed_query(f"first {number}")))
+            assert await asyncio.to_thread(embedder.queries_entered.acquire, timeout=10)
+        others = [asyncio.create_task(service.embed_query(f"q{n}")) for n in range(20)]
+        await asyncio.sleep(0.01)
+        embedder.query_gate.set()
+        await asyncio.gather(*first, *others)
+        assert sorted(len(batch) for batch in embedder.seen) == [1, 1, 1, 2, 8, 10]
+
+
+async def test_documents_share_batches() -> None:
+    """Short texts of many documents fill one batch, each vector in its place."""
+    embedder = GatedEmbedder()
+    async with running(embedder) as service:
+        first = asyncio.create_task(service.embed_passages(["first"]))
+        await asyncio.to_thread(embedder.entered.acquire)
+        documents = [[f"short {n}", f"a much longer passage {n}" * 9] for n in range(8)]
+        others = [asyncio.create_task(service.embed_passages(texts)) for texts in documents]
+        await asyncio.sleep(0.01)
+        embedder.gate.set()
+        await first
+        for texts, vectors in zip(documents, await asyncio.gather(*others), strict=True):
+            np.testing.assert_array_equal(vectors, FakeEmbedder().embed(texts))
+        assert [len(batch) for batch in embedder.seen] == [1, 16]
+        assert (await service.embed_passages([])).shape == (0, 64)
