@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.retrieval import KB_DIR, QUESTIONS
+from rag.embedding.backends import load_embedder
 from rag.evaluate.cache import CachedEmbedder
 from rag.evaluate.collection import ANSWERABLE, UNANSWERABLE, Collection, Query, load_collection
 from rag.evaluate.golden import load_documents
@@ -39,7 +40,7 @@ from rag.types import Filter
 # The share of answerable questions that may be refused.
 MAX_REFUSED: Final = 0.05
 THRESHOLDS: Final = (0.1, 0.15, 0.2, 0.25, 0.3)
-_RIDGE: Final = 1e-3
+_RIDGE: Final = 1e-4
 
 Matrix = NDArray[np.float64]
 
@@ -61,13 +62,11 @@ async def main() -> None:
     parser.add_argument("--golden", action="store_true")
     parser.add_argument("--cache", type=Path, help="a folder for vectors")
     options = parser.parse_args()
-    from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
-
     known: list[Examples] = []
     foreign: list[Examples] = []
     steps = Steps(create_console(stderr=True))
     workbench = Workbench(
-        SentenceTransformersEmbedder.load,
+        load_embedder,
         cache=lambda embedder: CachedEmbedder(embedder, options.cache),
     )
     async with workbench:
