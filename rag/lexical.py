@@ -220,13 +220,16 @@ class Bm25Index:
                 continue
             scores[present] = score_rows(run, norm, query.clauses, rows)
             held = np.zeros(len(rows), dtype=np.float32)
+            owners, terms, _ = run.terms_of_rows(rows)
             languages = run.languages[rows]
             for name, (numbers, idfs) in query.terms.items():
-                own = languages == self._languages[name]
+                own = (languages == self._languages[name])[owners]
                 if not len(idfs) or not own.any():
                     continue
-                for number, idf in zip(numbers.tolist(), (idfs / idfs.sum()).tolist(), strict=True):
-                    held += idf * (own & run.holds(number, rows))
+                order = np.argsort(numbers)
+                places = np.minimum(numbers[order].searchsorted(terms), len(numbers) - 1)
+                found = np.flatnonzero(own & (numbers[order][places] == terms))
+                np.add.at(held, owners[found], (idfs / idfs.sum())[order][places[found]])
             coverage[present] = held
         return LexicalScores(ids, scores, coverage)
 

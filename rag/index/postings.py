@@ -122,6 +122,33 @@ class Run:
             span = slice(self.starts[place], self.starts[place + 1])
         return self.rows[span], self.counts[span]
 
+    def postings_of(self, terms: Terms) -> tuple[NDArray[np.int64], NDArray[np.int32], Counts]:
+        """`postings` of several terms, one behind the other, with the place in `terms` that each
+        entry belongs to."""
+        if self._direct is not None:
+            known = np.minimum(terms, len(self._direct) - 2)
+            starts = self._direct[known].astype(np.int64)
+            sizes = np.where(terms == known, self._direct[known + 1] - starts, 0)
+        else:
+            at = np.minimum(self.terms.searchsorted(terms), max(0, len(self.terms) - 1))
+            found = self.terms[at] == terms if len(self.terms) else np.zeros(len(terms), np.bool_)
+            starts = self.starts[at]
+            sizes = np.where(
+                found, self.starts[np.minimum(at + 1, len(self.starts) - 1)] - starts, 0
+            )
+        ends = np.cumsum(sizes)
+        places = np.repeat(starts - ends + sizes, sizes) + np.arange(int(sizes.sum()))
+        return np.repeat(np.arange(len(terms)), sizes), self.rows[places], self.counts[places]
+
+    def count_postings(self, terms: Terms) -> int:
+        """How many entries `postings_of` gives."""
+        if self._direct is not None:
+            known = terms[terms < len(self._direct) - 1]
+            return int((self._direct[known + 1] - self._direct[known]).sum())
+        at = np.minimum(self.terms.searchsorted(terms), max(0, len(self.terms) - 1))
+        found = at[self.terms[at] == terms] if len(self.terms) else at[:0]
+        return int((self.starts[found + 1] - self.starts[found]).sum())
+
     def rows_of(self, ids: Ids) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The row of each id, and whether it is here and alive (else the row means nothing)."""
         rows = np.minimum(np.searchsorted(self.ids, ids), max(0, len(self.ids) - 1))

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from rag.index.postings import Run
 
@@ -22,6 +23,8 @@ Rows = NDArray[np.int64]
 
 # So many rows at most are scored from their own terms instead of the terms' rows.
 FEW: Final = 512
+# With so few entries in all, adding up all of them takes less time than leaving some out.
+ALL: Final = 60_000
 # Sums of the same numbers in another order differ by less.
 _SLACK: Final = 1e-5
 _ABOVE_ZERO: Final = 1e-30
@@ -57,6 +60,13 @@ def best_rows(
     `norm` is BM25's K1 * (1 - B + B * length / average length) by row. Only rows in `mask` count
     (all, if None). `scratch` has room for a number per row, all 0 before and after.
     """
+    terms = _variants(clauses)
+    if run.count_postings(terms.numbers) <= ALL:
+        scores = _score_all(run, norm, clauses, terms)
+        if mask is not None:
+            scores[~mask] = 0
+        found = np.flatnonzero(scores > 0)
+        return _best(found, scores[found], k)
     ordered = sorted(clauses, key=lambda clause: (-clause.bound, clause.variants))
     bounds = [clause.bound for clause in ordered]
     least = 0.0  # the k-th best of all rows is no worse
@@ -90,10 +100,57 @@ def best_rows(
     else:
         for rows in touched:
             scratch[rows] = 0
-    if len(found) > k:
-        limit = np.partition(scores, len(found) - k)[len(found) - k] - _SLACK / 10
-        found, scores = found[scores >= limit], scores[scores >= limit]
-    return found, scores
+    return _best(found, scores, k)
+
+
+def _best(rows: Rows, scores: Scores, k: int) -> tuple[Rows, Scores]:
+    """The k best, and all that tie with the last of them."""
+    if len(rows) <= k:
+        return rows, scores
+    limit = np.partition(scores, len(rows) - k)[len(rows) - k] - _SLACK / 10
+    return rows[scores >= limit], scores[scores >= limit]
+
+
+@dataclass(frozen=True, slots=True)
+class _Variants:
+    """The variants of all clauses: their terms, the clause that each belongs to, and its weight."""
+
+    numbers: NDArray[np.int32]
+    places: Rows
+    weights: Scores
+
+
+def _variants(clauses: Sequence[Clause]) -> _Variants:
+    flat = [
+        (number, place, weight)
+        for place, clause in enumerate(clauses)
+        for number, weight in clause.variants
+    ]
+    return _Variants(
+        np.array([number for number, _, _ in flat], dtype=np.int32),
+        np.array([place for _, place, _ in flat], dtype=np.int64),
+        np.array([weight for _, _, weight in flat], dtype=np.float32),
+    )
+
+
+def _score_all(run: Run, norm: Scores, clauses: Sequence[Clause], terms: _Variants) -> Scores:
+    """The score of every row."""
+    entries, rows, counts = run.postings_of(terms.numbers)
+    # A matrix of rows and clauses; variants of a clause in one row are added up.
+    occurring = sparse.coo_matrix(
+        (terms.weights[entries] * counts, (rows, terms.places[entries])),
+        shape=(len(run), max(1, len(clauses))),
+    ).tocsr()
+    owners = np.repeat(np.arange(len(run)), np.diff(occurring.indptr))
+    parts = occurring.data / (occurring.data + norm[owners])
+    if len(run.spoken) == 1:
+        code = run.spoken[0]
+        factors = np.array([clause.factors[code] for clause in clauses], dtype=np.float32)
+        parts *= factors[occurring.indices]
+    elif len(clauses):
+        table = np.stack([clause.factors for clause in clauses])
+        parts *= table[occurring.indices, run.languages[owners]]
+    return np.bincount(owners, weights=parts, minlength=len(run)).astype(np.float32)
 
 
 def score_rows(run: Run, norm: Scores, clauses: Sequence[Clause], rows: Rows) -> Scores:

@@ -6,8 +6,12 @@ import pytest
 
 from rag.relevance import FOREIGN_WEIGHTS, WEIGHTS, Evidence, hit_scores, relevance
 
-STRONG = Evidence(cosine=0.8, sentence=0.8, lexical=0.7, coverage=1.0, margin=0.6)
-WEAK = Evidence(cosine=0.1, sentence=0.1, lexical=0.0, coverage=0.0, margin=0.0)
+STRONG = Evidence(
+    cosine=0.8, sentence=0.8, lexical=0.7, coverage=1.0, margin=0.6, terms=5, rarity=0.7
+)
+WEAK = Evidence(
+    cosine=0.1, sentence=0.1, lexical=0.0, coverage=0.0, margin=0.0, terms=5, rarity=0.7
+)
 
 
 def test_relevance_grows_with_the_evidence_within_bounds() -> None:

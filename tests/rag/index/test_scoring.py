@@ -69,9 +69,11 @@ def test_the_best_rows_are_those_of_scoring_all(
     true = np.array(exhaustive(passages, norm.tolist(), drawn))
     if mask is not None:
         true = np.where(mask, true, 0)
-    for look_up in (8, 0):
+    for few, look_up in ((scoring.ALL, 8), (0, 8), (0, 0)):
         with pytest.MonkeyPatch.context() as patch:
-            # Either way of completing what is left: one by one, or by the whole list.
+            # All at once, or either way of completing what is left: one by one, or by the whole
+            # list.
+            patch.setattr(scoring, "ALL", few)
             patch.setattr(scoring, "_LOOK_UP", look_up)
             rows, scores = best_rows(run, norm, clauses_of(drawn), k, mask=mask, scratch=scratch)
         assert not scratch.any()
@@ -114,6 +116,7 @@ def test_common_terms_are_not_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
         return add(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(scoring, "_add", record)
+    monkeypatch.setattr(scoring, "ALL", 0)
     norm, scratch = np.ones(1000, dtype=np.float32), np.zeros(1000, dtype=np.float32)
     rows, scores = best_rows(run, norm, clauses, 4, mask=None, scratch=scratch)
     assert added == [9]
