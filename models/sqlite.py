@@ -117,6 +117,7 @@ class Client(SqliteClient):
         if self._point_reader is None:
             return None
         try:
+            self.log.debug("%s: %s", query, values)
             return self._point_reader.execute(query, values).fetchall()
         except sqlite3.Error:
             return None

@@ -21,6 +21,7 @@ from rag.vocabulary import Vocabulary
 
 DEFAULT_LANGUAGE: Final = "en"
 _MAX_QUERY_TERMS: Final = 64
+_FEW_PASSAGES: Final = 300  # fewer than in any collection that relevance was fitted on
 _MAX_LANGUAGES: Final = 255  # a passage's language is kept in one byte
 
 K1: Final = 1.2
@@ -237,7 +238,12 @@ class Bm25Index:
         _, idfs = query.terms.get(language or DEFAULT_LANGUAGE, ((), ()))
         if not len(idfs):
             return QueryProfile()
-        return QueryProfile(len(idfs), float(np.mean(idfs)) / _idf(self._count, 0))
+        # An idf is ln((N + 1) / (n + 0.5)). Among few passages no word is rare, so they are taken
+        # to be a part of more.
+        more = np.log(max(1.0, (_FEW_PASSAGES + 1) / (self._count + 1)))
+        return QueryProfile(
+            len(idfs), float((np.mean(idfs) + more) / (_idf(self._count, 0) + more))
+        )
 
     def terms(self, chunk_id: int) -> frozenset[int]:
         return frozenset(self._terms_of(chunk_id).tolist())

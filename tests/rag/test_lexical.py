@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.index.lexical import LexicalText
+from rag.index.lexical import LexicalText, QueryProfile
 from rag.lexical import Bm25Index
 
 TEXTS = [
@@ -195,3 +197,18 @@ def test_no_text_breaks_it(texts: list[str], query: str) -> None:
     scores = index.score(index.prepare(query), np.arange(len(texts)))
     assert ((scores.scores >= 0) & (scores.scores <= 1)).all()
     assert ((scores.coverage >= 0) & (scores.coverage <= 1.0001)).all()
+
+
+def test_a_question_has_a_profile() -> None:
+    """How many terms it has, and how rare they are; among a few passages none is common."""
+    index = Bm25Index()
+    index.add([LexicalText(1, "", "tents and stoves", "en"), LexicalText(2, "", "tents", "en")])
+    few = index.profile(index.prepare("tents and kettles"), "en")
+    assert few.terms == 2
+    # ln(301 / 2.5) and ln(301 / 0.5), against the latter.
+    assert few.rarity == pytest.approx((math.log(301 / 2.5) / math.log(602) + 1) / 2)
+    index.add([LexicalText(number, "", "tents", "en") for number in range(3, 1001)])
+    many = index.profile(index.prepare("tents and kettles"), None)
+    assert many.rarity == pytest.approx((math.log(1001 / 1000.5) / math.log(2002) + 1) / 2)
+    assert index.profile(index.prepare("the"), "en") == QueryProfile()
+    assert index.profile(index.prepare("tents"), "xx") == QueryProfile()
