@@ -48,6 +48,7 @@ def test_the_first_token_is_measured(tmp_path: Path, capsys: pytest.CaptureFixtu
     figures = measure("first-token", tmp_path, "--questions", "2", "--rounds", "2")
     for kind in ("first_token", "from_arrival", "embedding", "model"):
         check_spread(figures[kind], 4)
+    check_spread(figures["reference"], 2)
     assert figures["ratio"] == pytest.approx(
         figures["first_token"]["median"] / figures["embedding"]["median"], rel=0.01
     )
