@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
+from resolvers.account_rules import AccountRules
 from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
+from resolvers.attempts import Attempts
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
@@ -164,6 +167,12 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
         approved=approved,
         require_verified_email=settings.require_verified_email,
+        attempts=Attempts(store, parts.clock),
+        rules=AccountRules(
+            refresh_grace=timedelta(seconds=settings.refresh_grace),
+            mails_per_mailbox=settings.mails_per_mailbox,
+            mails_per_network=settings.mails_per_network,
+        ),
     )
     jobs = JobScheduler(
         store=store,

@@ -23,6 +23,7 @@ MODEL_MODULES = [
     "models.user",
     "models.login",
     "models.email_token",
+    "models.attempt",
     "models.outbox_mail",
     "models.chat_session",
     "models.chat_message",

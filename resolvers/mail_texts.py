@@ -97,6 +97,43 @@ def invitation(base_url: str, email: str, language: Language = ENGLISH) -> MailT
     )
 
 
+def password_reset(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
+    """Lets the owner of an account set a new password. The link opens a page with a form."""
+    return _mail(
+        language,
+        "Set a new password",
+        [
+            fill(
+                "Someone, hopefully you, has forgotten the password of the account {email}.",
+                email=email,
+            ),
+            "Open this link to set a new one; you will be logged out everywhere:",
+        ],
+        f"{base_url}/reset-password?token={quote(token, safe='')}",
+        "Set a new password",
+        [
+            "The link works for one hour.",
+            "If it was not you, you need not do anything: your account is safe.",
+        ],
+    )
+
+
+def password_changed(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
+    """Tells the owner of an account that it has another password."""
+    return _mail(
+        language,
+        "Your password was changed",
+        [
+            fill("The password of the account {email} was changed just now.", email=email),
+            "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+            'with "forgotten password":',
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
 def _mail(
     language: Language, subject: str, before: list[str], link: str, label: str, after: list[str]
 ) -> MailText:

@@ -32,6 +32,7 @@ from schema.limits import OperationLimits
 from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
 from schema.organising import OrganisingMutation, OrganisingQuery
+from schema.passwords import LoginsQuery, PasswordMutation
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
@@ -92,6 +93,7 @@ Query = merge_types(
     "Query",
     (
         AccountQuery,
+        LoginsQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -109,6 +111,7 @@ Mutation = merge_types(
     "Mutation",
     (
         AccountMutation,
+        PasswordMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,

@@ -69,6 +69,46 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "Si no fue usted, no tiene que hacer nada: su cuenta está segura.",
         "Si ce n'était pas vous, vous n'avez rien à faire : votre compte est en sécurité.",
     ),
+    # Other passwords
+    "Set a new password": (
+        "Neues Passwort setzen",
+        "Establecer una contraseña nueva",
+        "Définir un nouveau mot de passe",
+    ),
+    "Someone, hopefully you, has forgotten the password of the account {email}.": (
+        "Jemand, hoffentlich Sie, hat das Passwort des Kontos {email} vergessen.",
+        "Alguien, esperamos que usted, ha olvidado la contraseña de la cuenta {email}.",
+        "Quelqu'un, vous espérons-le, a oublié le mot de passe du compte {email}.",
+    ),
+    "Open this link to set a new one; you will be logged out everywhere:": (
+        "Öffnen Sie diesen Link, um ein neues zu setzen; Sie werden überall abgemeldet:",
+        "Abra este enlace para establecer una nueva; se cerrarán todas sus sesiones:",
+        "Ouvrez ce lien pour en définir un nouveau ; vous serez déconnecté partout :",
+    ),
+    "The link works for one hour.": (
+        "Der Link gilt eine Stunde.",
+        "El enlace funciona durante una hora.",
+        "Le lien est valable une heure.",
+    ),
+    "Your password was changed": (
+        "Ihr Passwort wurde geändert",
+        "Se cambió su contraseña",
+        "Votre mot de passe a été modifié",
+    ),
+    "The password of the account {email} was changed just now.": (
+        "Das Passwort des Kontos {email} wurde soeben geändert.",
+        "La contraseña de la cuenta {email} se acaba de cambiar.",
+        "Le mot de passe du compte {email} vient d'être modifié.",
+    ),
+    "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+    'with "forgotten password":': (
+        "Wenn Sie es waren, ist alles in Ordnung. Wenn nicht, öffnen Sie GroundQL, und setzen Sie "
+        'sofort ein neues Passwort, mit "Passwort vergessen":',
+        "Si fue usted, todo está bien. Si no, abra GroundQL y establezca enseguida una contraseña "
+        'nueva con "contraseña olvidada":',
+        "Si c'était vous, tout va bien. Sinon, ouvrez GroundQL et définissez aussitôt un nouveau "
+        'mot de passe, avec "mot de passe oublié" :',
+    ),
     # A conversation that was shared
     "A conversation was shared with you": (
         "Eine Unterhaltung wurde mit Ihnen geteilt",

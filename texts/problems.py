@@ -93,6 +93,26 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "La contraseña no puede ser su dirección de correo electrónico.",
         "Le mot de passe ne doit pas être votre adresse e-mail.",
     ),
+    "The password must not be your name.": (
+        "Das Passwort darf nicht Ihr Name sein.",
+        "La contraseña no puede ser su nombre.",
+        "Le mot de passe ne doit pas être votre nom.",
+    ),
+    "The password is wrong.": (
+        "Das Passwort ist falsch.",
+        "La contraseña no es correcta.",
+        "Le mot de passe est incorrect.",
+    ),
+    "Too many tries; wait {seconds} seconds.": (
+        "Zu viele Versuche; warten Sie {seconds} Sekunden.",
+        "Demasiados intentos; espere {seconds} segundos.",
+        "Trop de tentatives ; attendez {seconds} secondes.",
+    ),
+    "Too many mails were asked for; wait {seconds} seconds.": (
+        "Es wurden zu viele E-Mails angefordert; warten Sie {seconds} Sekunden.",
+        "Se han pedido demasiados correos; espere {seconds} segundos.",
+        "Trop d'e-mails ont été demandés ; attendez {seconds} secondes.",
+    ),
     "The password contains a character that cannot be stored.": (
         "Das Passwort enthält ein Zeichen, das nicht gespeichert werden kann.",
         "La contraseña contiene un carácter que no se puede guardar.",
@@ -236,6 +256,11 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "Diese Sitzung gibt es nicht.",
         "Esa sesión no existe.",
         "Cette session n'existe pas.",
+    ),
+    "There is no such login.": (
+        "Diese Anmeldung gibt es nicht.",
+        "Ese inicio de sesión no existe.",
+        "Cette connexion n'existe pas.",
     ),
     "There is no such message.": (
         "Diese Nachricht gibt es nicht.",
