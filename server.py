@@ -49,6 +49,7 @@ from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from web.data_export import export_routes
 from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
@@ -87,6 +88,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         routes=[
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
+            *export_routes(),
             *routes(graphiql=settings.graphiql),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],

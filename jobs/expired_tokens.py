@@ -13,6 +13,7 @@ from tortoise.queryset import QuerySet
 
 from jobs.ports import Clock
 from models.attempt import Attempt
+from models.email_change import EmailChange
 from models.email_token import EmailToken
 from models.login import Login, RefreshToken
 from models.outbox_mail import OutboxMail
@@ -33,6 +34,7 @@ class DeletedRows:
     logins: int
     mails: int
     attempts: int = 0
+    email_changes: int = 0
 
 
 async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500) -> DeletedRows:
@@ -57,6 +59,7 @@ async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500)
             batch,
         ),
         attempts=await _delete(Attempt.filter(created_at__lte=now - KEEP_ATTEMPTS), batch),
+        email_changes=await _delete(EmailChange.filter(expires_at__lte=now), batch),
     )
     log.info(
         "Expired rows deleted: %d mail tokens, %d refresh tokens, %d logins, %d mails, %d tries",

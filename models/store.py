@@ -24,6 +24,7 @@ MODEL_MODULES = [
     "models.login",
     "models.email_token",
     "models.attempt",
+    "models.email_change",
     "models.outbox_mail",
     "models.chat_session",
     "models.chat_message",

@@ -262,7 +262,7 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
 
     Raises:
         InvalidCredentials: the same, after the same time, for an unknown address and for a wrong
-            password.
+            password; or the account is suspended, for the right one.
         EmailNotVerified: the password is right, but the address must be confirmed first.
         RateLimited: too many wrong passwords.
     """
@@ -281,6 +281,8 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
         await services.attempts.forgive(PASSWORD_TRIES, key)
     if services.require_verified_email and user.email_verified_at is None:
         raise EmailNotVerified
+    if user.suspended_at is not None:
+        raise InvalidCredentials("This account is suspended; ask an administrator.")
     if services.passwords.needs_rehash(user.password_hash):
         await _renew_hash(services, user, password)
     return await begin_login(context, user)
@@ -444,6 +446,8 @@ async def authenticate(
     row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
         return None, "This login was ended; log in again."
+    if row.user.suspended_at is not None:
+        return None, "This account is suspended; ask an administrator."
     return Viewer(user=row.user, login=row), None
 
 

@@ -134,6 +134,61 @@ def password_changed(base_url: str, email: str, language: Language = ENGLISH) ->
     )
 
 
+def email_change(
+    base_url: str, new_email: str, token: str, language: Language = ENGLISH
+) -> MailText:
+    """Asks one of two mailboxes to agree to another address. The link opens a page with a button.
+
+    Both mails name the new address, which is the one text here that somebody has typed.
+    """
+    return _mail(
+        language,
+        "Please confirm the change of your address",
+        [
+            fill(
+                "Someone, hopefully you, wants a GroundQL account to have the address {email} from "
+                "now on.",
+                email=new_email,
+            ),
+            "It happens once the link in this mail and the one in the mail to the other address "
+            "were opened:",
+        ],
+        f"{base_url}/confirm-email-change?token={quote(token, safe='')}",
+        "Confirm the change",
+        [
+            "The link works for 48 hours.",
+            "If it was not you, do not open the link, and set a new password.",
+        ],
+    )
+
+
+def email_changed(base_url: str, new_email: str, language: Language = ENGLISH) -> MailText:
+    """Tells the mailbox of before that the account has another address now."""
+    return _mail(
+        language,
+        "Your address was changed",
+        [fill("Your GroundQL account has the address {email} from now on.", email=new_email)],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def account_deleted(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
+    """The last mail to a person."""
+    return _mail(
+        language,
+        "Your account was deleted",
+        [
+            fill("The GroundQL account {email} was deleted, as you asked.", email=email),
+            "You are always welcome to make a new one:",
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
 def _mail(
     language: Language, subject: str, before: list[str], link: str, label: str, after: list[str]
 ) -> MailText:

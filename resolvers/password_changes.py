@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 from uuid import UUID
 
+from models.email_change import EmailChange
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
@@ -133,6 +134,7 @@ async def change_password(
             password_hash=password_hash
         )
         await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.RESET).delete()
+        await EmailChange.filter(user_id=user.id, done_at__isnull=True).delete()
         ended = await end_logins(services, Login.filter(user_id=user.id).exclude(id=row.id))
         await RefreshToken.filter(login_id=row.id).delete()
         refresh_token = await new_refresh_token(row)
@@ -159,8 +161,9 @@ async def confirm_password(context: Context, viewer: Viewer, password: str) -> N
 
 
 async def _forget_links(user_id: UUID) -> None:
-    """No other link of before sets or carries a password."""
+    """No other link of before sets or carries a password, or changes the address."""
     await EmailToken.filter(
         user_id=user_id, purpose=EmailPurpose.RESET, used_at__isnull=True
     ).delete()
     await EmailToken.filter(user_id=user_id).update(password_hash=None, display_name=None)
+    await EmailChange.filter(user_id=user_id, done_at__isnull=True).delete()

@@ -32,6 +32,7 @@ from schema.limits import OperationLimits
 from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
 from schema.organising import OrganisingMutation, OrganisingQuery
+from schema.own_account import OwnAccountMutation
 from schema.passwords import LoginsQuery, PasswordMutation
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
@@ -112,6 +113,7 @@ Mutation = merge_types(
     (
         AccountMutation,
         PasswordMutation,
+        OwnAccountMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,

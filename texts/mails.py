@@ -109,6 +109,59 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "Si c'était vous, tout va bien. Sinon, ouvrez GroundQL et définissez aussitôt un nouveau "
         'mot de passe, avec "mot de passe oublié" :',
     ),
+    # Another address, and the end of an account
+    "Please confirm the change of your address": (
+        "Bitte bestätigen Sie die Änderung Ihrer Adresse",
+        "Confirme el cambio de su dirección",
+        "Veuillez confirmer le changement de votre adresse",
+    ),
+    "Someone, hopefully you, wants a GroundQL account to have the address {email} from now on.": (
+        "Jemand, hoffentlich Sie, möchte, dass ein GroundQL-Konto ab jetzt die Adresse {email} hat.",
+        "Alguien, esperamos que usted, quiere que una cuenta de GroundQL tenga a partir de ahora la "
+        "dirección {email}.",
+        "Quelqu'un, vous espérons-le, souhaite qu'un compte GroundQL ait désormais l'adresse "
+        "{email}.",
+    ),
+    "It happens once the link in this mail and the one in the mail to the other address were "
+    "opened:": (
+        "Das geschieht, sobald der Link in dieser E-Mail und der in der E-Mail an die andere Adresse "
+        "geöffnet wurden:",
+        "Se hará en cuanto se hayan abierto el enlace de este correo y el del correo a la otra "
+        "dirección:",
+        "Cela se fera dès que le lien de cet e-mail et celui de l'e-mail à l'autre adresse auront "
+        "été ouverts :",
+    ),
+    "Confirm the change": ("Änderung bestätigen", "Confirmar el cambio", "Confirmer le changement"),
+    "If it was not you, do not open the link, and set a new password.": (
+        "Wenn Sie es nicht waren, öffnen Sie den Link nicht, und setzen Sie ein neues Passwort.",
+        "Si no fue usted, no abra el enlace y establezca una contraseña nueva.",
+        "Si ce n'était pas vous, n'ouvrez pas le lien et définissez un nouveau mot de passe.",
+    ),
+    "Your address was changed": (
+        "Ihre Adresse wurde geändert",
+        "Se cambió su dirección",
+        "Votre adresse a été modifiée",
+    ),
+    "Your GroundQL account has the address {email} from now on.": (
+        "Ihr GroundQL-Konto hat ab jetzt die Adresse {email}.",
+        "Su cuenta de GroundQL tiene a partir de ahora la dirección {email}.",
+        "Votre compte GroundQL a désormais l'adresse {email}.",
+    ),
+    "Your account was deleted": (
+        "Ihr Konto wurde gelöscht",
+        "Se eliminó su cuenta",
+        "Votre compte a été supprimé",
+    ),
+    "The GroundQL account {email} was deleted, as you asked.": (
+        "Das GroundQL-Konto {email} wurde auf Ihren Wunsch gelöscht.",
+        "La cuenta de GroundQL {email} se eliminó, como pidió.",
+        "Le compte GroundQL {email} a été supprimé, comme vous l'avez demandé.",
+    ),
+    "You are always welcome to make a new one:": (
+        "Sie können jederzeit ein neues anlegen:",
+        "Puede crear una nueva cuando quiera:",
+        "Vous pouvez en créer un nouveau à tout moment :",
+    ),
     # A conversation that was shared
     "A conversation was shared with you": (
         "Eine Unterhaltung wurde mit Ihnen geteilt",

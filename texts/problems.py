@@ -98,6 +98,16 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "La contraseña no puede ser su nombre.",
         "Le mot de passe ne doit pas être votre nom.",
     ),
+    "This is your address already.": (
+        "Das ist schon Ihre Adresse.",
+        "Esa ya es su dirección.",
+        "C'est déjà votre adresse.",
+    ),
+    "This account is suspended; ask an administrator.": (
+        "Dieses Konto ist gesperrt; fragen Sie die Administration.",
+        "Esta cuenta está suspendida; consulte a la administración.",
+        "Ce compte est suspendu ; adressez-vous à l'administration.",
+    ),
     "The password is wrong.": (
         "Das Passwort ist falsch.",
         "La contraseña no es correcta.",

@@ -199,6 +199,36 @@ async def _reset_script(request: Request) -> Response:
     return _script(RESET_SCRIPT)
 
 
+CHANGE_SCRIPT = (
+    VERIFY_SCRIPT.replace("mutation VerifyEmail", "mutation ConfirmEmailChange")
+    .replace("... on User { email }", "... on EmailChange { newEmail done }")
+    .replace("verifyEmail", "confirmEmailChange")
+    .replace('"User"', '"EmailChange"')
+    .replace(
+        "`${result.email} is confirmed. You can close this page.`",
+        "result.done ? `The address is ${result.newEmail} now. You can close this page.`\n"
+        '        : "Confirmed. Please open the link in the mail to the other address, too."',
+    )
+)
+CHANGE_PAGE = (
+    VERIFY_PAGE.replace("Confirm your address", "Confirm the change of your address")
+    .replace(
+        "Press the button to confirm that this address is yours.", "Press the button to agree."
+    )
+    .replace("Confirm this address", "Confirm the change")
+    .replace("verify-email.js", "confirm-email-change.js")
+)
+
+
+async def _change_page(request: Request) -> Response:
+    """A page with a button, for each of the two mailboxes of a change."""
+    return _page(CHANGE_PAGE)
+
+
+async def _change_script(request: Request) -> Response:
+    return _script(CHANGE_SCRIPT)
+
+
 async def _home(request: Request) -> Response:
     """Points a person who opens the bare address to where something is."""
     links = '<li><a href="graphql">/graphql</a>: the API</li>'
@@ -224,6 +254,8 @@ def routes(*, graphiql: bool) -> list[BaseRoute]:
         Route("/readyz", _readyz),
         Route("/verify-email", _verify_page),
         Route("/verify-email.js", _verify_script),
+        Route("/confirm-email-change", _change_page),
+        Route("/confirm-email-change.js", _change_script),
         Route("/reset-password", _reset_page),
         Route("/reset-password.js", _reset_script),
     ]

@@ -36,8 +36,10 @@ def person(email: str, password: str = PASSWORD) -> dict[str, Any]:
 
 
 async def newest_link(app: Running, to: str, subject: str) -> str:
-    """The token of a mail, out of the outbox before it is sent or out of its file."""
+    """The token of the newest mail with this subject to an address, once all mails were sent."""
     folder = app.settings.data_dir / "outbox"
+    while await OutboxMail.filter(next_attempt_at__isnull=False).exists():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     for _ in range(200):
         found = re.compile(r"token=3D([\w=\n-]+?)\n\n|token=([\w-]+)")
         for path in sorted(folder.glob("*.eml"), reverse=True) if folder.exists() else []:
