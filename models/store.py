@@ -25,6 +25,7 @@ MODEL_MODULES = [
     "models.email_token",
     "models.attempt",
     "models.email_change",
+    "models.api_key",
     "models.outbox_mail",
     "models.chat_session",
     "models.chat_message",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,31 +10,35 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 from tortoise.queryset import QuerySet
 
+from models.api_key import ApiScope
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
 from resolvers import email_address
+from resolvers.api_keys import find_key
 from resolvers.attempts import PASSWORD_TRIES, Rule, network_of
 from resolvers.context import Context, Services, Viewer
+from resolvers.display_name import check_name
 from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
 from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
-from resolvers.tokens import EMAIL_PREFIX, REFRESH_PREFIX, hash_opaque_token, new_opaque_token
-from texts import Language, fill
+from resolvers.tokens import (
+    EMAIL_PREFIX,
+    KEY_PREFIX,
+    REFRESH_PREFIX,
+    hash_opaque_token,
+    new_opaque_token,
+)
+from texts import Language
 
 log = logging.getLogger("groundql.accounts")
 
 REFRESH_LIFETIME = timedelta(days=30)
 VERIFICATION_LIFETIME = timedelta(hours=48)
-MAX_NAME_LENGTH = 100
 # Logins of one person that are alive.
 MAX_LOGINS = 100
 
 _MAX_OPAQUE_LENGTH = 200
-# Characters that no name needs and that can make it look like another or reorder what follows.
-_BIDI_CONTROLS = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ async def register(
     """
     services = context.services
     email = email_address.normalise(email)
-    name = _checked_name(display_name, email)
+    name = check_name(display_name, email)
     check_password(password, email, name=name)
     await take_mail(context, email)
     password_hash = await services.passwords.hash(password)
@@ -235,22 +238,6 @@ async def find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | No
     ).select_related("user")
 
 
-def _checked_name(name: str | None, email: str) -> str:
-    if name is None:
-        return email.rpartition("@")[0][:MAX_NAME_LENGTH]
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise InvalidInput(
-            "displayName", fill("A name has 1 to {maximum} characters.", maximum=MAX_NAME_LENGTH)
-        )
-    categories = {unicodedata.category(char) for char in name}
-    if categories & {"Cc", "Cs", "Zl", "Zp"} or not _BIDI_CONTROLS.isdisjoint(name):
-        raise InvalidInput("displayName", "The name contains a control character; remove it.")
-    if all(category[0] in "CZM" for category in categories):
-        raise InvalidInput("displayName", "The name contains nothing that can be seen.")
-    return name
-
-
 # ---- logins --------------------------------------------------------------------------------------
 
 
@@ -303,7 +290,9 @@ async def begin_login(context: Context, user: User) -> AuthTokensData:
         )
         refresh_token = await new_refresh_token(row)
         many = (
-            await Login.filter(user_id=user.id, revoked_at__isnull=True, expires_at__gt=now)
+            await Login.filter(
+                user_id=user.id, is_key=False, revoked_at__isnull=True, expires_at__gt=now
+            )
             .order_by("-last_used_at", "-id")
             .offset(MAX_LOGINS)
             .limit(MAX_LOGINS)
@@ -407,7 +396,7 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
         Unauthenticated
     """
     viewer = context.require_viewer()
-    logins = Login.filter(user_id=viewer.id)
+    logins = Login.filter(user_id=viewer.id, is_key=False)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
     context.services.access.end_logins(await end_logins(context.services, logins))
@@ -439,6 +428,8 @@ async def authenticate(
     token = bearer_token(authorization)
     if token is None:
         return None, "The authorization must be a bearer token."
+    if token.startswith(KEY_PREFIX):
+        return await _authenticate_key(services, token)
     try:
         claims = services.tokens.read_access_token(token)
     except InvalidToken as error:
@@ -449,6 +440,17 @@ async def authenticate(
     if row.user.suspended_at is not None:
         return None, "This account is suspended; ask an administrator."
     return Viewer(user=row.user, login=row), None
+
+
+async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | None, str | None]:
+    key = await find_key(services.clock, text)
+    if key is None:
+        return None, "The API key is unknown, revoked or expired."
+    user = key.login.user
+    if user.suspended_at is not None:
+        return None, "This account is suspended; ask an administrator."
+    scopes = frozenset(ApiScope(scope) for scope in key.scopes)
+    return Viewer(user=user, login=key.login, scopes=scopes), None
 
 
 def bearer_token(authorization: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from models.api_key import ApiScope
 from models.login import Login
 from models.store import Store
 from models.user import Role, User
@@ -48,10 +49,12 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks: the user and the login (device) that the access token belongs to."""
+    """Who asks: the user and the login (device) that the access token belongs to. `scopes` is what
+    an API key may do; None for a person, who may do everything."""
 
     user: User
     login: Login
+    scopes: frozenset[ApiScope] | None = None
 
     @property
     def id(self) -> UUID:

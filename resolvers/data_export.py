@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from models.api_key import ApiKey
 from models.chat_message import ChatMessage
 from models.collection import GroupMember
 from models.login import Login
@@ -51,6 +52,17 @@ async def _pieces(services: Services, user: User) -> AsyncIterator[str]:
             "emailVerifiedAt": _time(user.email_verified_at),
             "groups": [member.group.name for member in groups],
         },
+        "apiKeys": [
+            {
+                "name": key.name,
+                "scopes": key.scopes,
+                "createdAt": _time(key.created_at),
+                "expiresAt": _time(key.login.expires_at),
+                "lastUsedAt": _time(key.last_used_at),
+                "endedAt": _time(key.login.revoked_at),
+            }
+            for key in await ApiKey.filter(user_id=user.id).select_related("login").order_by("id")
+        ],
         "logins": [
             {
                 "device": login.user_agent,
@@ -59,7 +71,7 @@ async def _pieces(services: Services, user: User) -> AsyncIterator[str]:
                 "lastUsedAt": _time(login.last_used_at),
                 "endedAt": _time(login.revoked_at),
             }
-            for login in await Login.filter(user_id=user.id).order_by("id")
+            for login in await Login.filter(user_id=user.id, is_key=False).order_by("id")
         ],
     }
     text = json.dumps(head, ensure_ascii=False)

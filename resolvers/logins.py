@@ -20,6 +20,7 @@ async def list_logins(context: Context) -> list[Login]:
     return (
         await Login.filter(
             user_id=viewer.id,
+            is_key=False,
             revoked_at__isnull=True,
             expires_at__gt=context.services.clock.now(),
         )
@@ -38,7 +39,9 @@ async def revoke_login(context: Context, login_id: UUID | None) -> UUID:
     viewer = context.require_viewer()
     if login_id is None:
         raise NotFound("login")
-    ended = await end_logins(context.services, Login.filter(id=login_id, user_id=viewer.id))
+    ended = await end_logins(
+        context.services, Login.filter(id=login_id, user_id=viewer.id, is_key=False)
+    )
     if not ended:
         raise NotFound("login")
     context.services.access.end_logins(ended)

@@ -107,7 +107,8 @@ async def reset_password(context: Context, token: str, new_password: str) -> Non
 async def change_password(
     context: Context, *, current_password: str, new_password: str
 ) -> AuthTokensData:
-    """Set another password. All other logins of the person end, and this one gets new tokens.
+    """Set another password. All other logins of the person end, and this one gets new tokens. Keys
+    for programs go on; a reset ends them, too.
 
     Raises:
         Unauthenticated
@@ -135,7 +136,9 @@ async def change_password(
         )
         await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.RESET).delete()
         await EmailChange.filter(user_id=user.id, done_at__isnull=True).delete()
-        ended = await end_logins(services, Login.filter(user_id=user.id).exclude(id=row.id))
+        ended = await end_logins(
+            services, Login.filter(user_id=user.id, is_key=False).exclude(id=row.id)
+        )
         await RefreshToken.filter(login_id=row.id).delete()
         refresh_token = await new_refresh_token(row)
         await services.mailer.send_password_changed(user.email, context.language)

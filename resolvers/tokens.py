@@ -23,6 +23,7 @@ from resolvers.errors import InvalidToken
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_PREFIX = "gqr_"
 EMAIL_PREFIX = "gqe_"
+KEY_PREFIX = "gqk_"
 
 _ALGORITHM = "HS256"
 _LEEWAY = 10  # seconds that the clocks of two of our servers may differ

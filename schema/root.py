@@ -16,6 +16,7 @@ from resolvers.answers import approving, unanswered
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
 from schema.answers import AnswersMutation, AnswersQuery, ApprovedAnswer, UnansweredGroup
+from schema.api_keys import ApiKeyMutation, ApiKeyQuery
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
@@ -37,6 +38,7 @@ from schema.passwords import LoginsQuery, PasswordMutation
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.scopes import guard_roots
 from schema.session_events import (
     SESSION_EVENTS,
     SessionEventsMutation,
@@ -95,6 +97,7 @@ Query = merge_types(
     (
         AccountQuery,
         LoginsQuery,
+        ApiKeyQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -114,6 +117,7 @@ Mutation = merge_types(
         AccountMutation,
         PasswordMutation,
         OwnAccountMutation,
+        ApiKeyMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,
@@ -151,7 +155,7 @@ class _Schema(strawberry.Schema):
 
 def build_schema() -> strawberry.Schema:
     """The executable schema. Parsed and validated documents are kept, the least used one goes."""
-    return _Schema(
+    schema = _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -175,3 +179,5 @@ def build_schema() -> strawberry.Schema:
         execution_context_class=BreadthFirstExecution,
         config=StrawberryConfig(),
     )
+    guard_roots(schema._schema)
+    return schema

@@ -267,6 +267,26 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "Esa sesión no existe.",
         "Cette session n'existe pas.",
     ),
+    "A key needs at least one scope.": (
+        "Ein Schlüssel braucht mindestens einen Bereich.",
+        "Una clave necesita al menos un ámbito.",
+        "Une clé a besoin d'au moins une portée.",
+    ),
+    "A key works for 1 to {maximum} days.": (
+        "Ein Schlüssel gilt 1 bis {maximum} Tage.",
+        "Una clave funciona de 1 a {maximum} días.",
+        "Une clé est valable de 1 à {maximum} jours.",
+    ),
+    "There are {maximum} keys; revoke one first.": (
+        "Es gibt {maximum} Schlüssel; widerrufen Sie erst einen.",
+        "Hay {maximum} claves; revoque una antes.",
+        "Il y a {maximum} clés ; révoquez-en une d'abord.",
+    ),
+    "There is no such API key.": (
+        "Diesen API-Schlüssel gibt es nicht.",
+        "Esa clave de API no existe.",
+        "Cette clé d'API n'existe pas.",
+    ),
     "There is no such login.": (
         "Diese Anmeldung gibt es nicht.",
         "Ese inicio de sesión no existe.",

@@ -26,6 +26,10 @@ async def _export(request: Request) -> Response:
         return JSONResponse(
             {"code": "UNAUTHENTICATED", "message": problem or "Log in first."}, status_code=401
         )
+    if viewer.scopes is not None:
+        return JSONResponse(
+            {"code": "FORBIDDEN", "message": "An API key cannot do this; log in."}, status_code=403
+        )
     try:
         pieces = await begin_export(services, viewer)
     except RateLimited as error:
