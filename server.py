@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,11 @@ from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
+from resolvers.account_rules import AccountRules
 from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
+from resolvers.attempts import Attempts
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
@@ -46,6 +49,7 @@ from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from web.data_export import export_routes
 from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
@@ -84,6 +88,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         routes=[
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
+            *export_routes(),
             *routes(graphiql=settings.graphiql),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
@@ -164,6 +169,12 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
         approved=approved,
         require_verified_email=settings.require_verified_email,
+        attempts=Attempts(store, parts.clock),
+        rules=AccountRules(
+            refresh_grace=timedelta(seconds=settings.refresh_grace),
+            mails_per_mailbox=settings.mails_per_mailbox,
+            mails_per_network=settings.mails_per_network,
+        ),
     )
     jobs = JobScheduler(
         store=store,

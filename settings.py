@@ -179,6 +179,22 @@ class Settings(BaseSettings):
     require_verified_email: bool = Field(
         False, description="Refuse the login until the address is verified."
     )
+    refresh_grace: float = Field(
+        10.0,
+        ge=0,
+        le=60,
+        description="Seconds in which a used refresh token gives the same pair again, for a client "
+        "that lost the answer. After that, or once the new one was used, it ends the login.",
+    )
+    mails_per_mailbox: int = Field(
+        10, ge=1, le=1_000, description="Mails about accounts to one address per hour."
+    )
+    mails_per_network: int = Field(
+        300,
+        ge=1,
+        le=1_000_000,
+        description="Mails about accounts that one network address may ask for per hour.",
+    )
     retention_days: int = Field(
         30,
         ge=0,

@@ -12,6 +12,8 @@ from tortoise.expressions import Q
 from tortoise.queryset import QuerySet
 
 from jobs.ports import Clock
+from models.attempt import Attempt
+from models.email_change import EmailChange
 from models.email_token import EmailToken
 from models.login import Login, RefreshToken
 from models.outbox_mail import OutboxMail
@@ -20,6 +22,7 @@ from models.store import Store
 log = logging.getLogger("groundql.jobs")
 
 KEEP_ENDED = timedelta(days=30)
+KEEP_ATTEMPTS = timedelta(days=1)  # the longest time over which tries may be counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class DeletedRows:
     refresh_tokens: int
     logins: int
     mails: int
+    attempts: int = 0
+    email_changes: int = 0
 
 
 async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500) -> DeletedRows:
@@ -53,13 +58,16 @@ async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500)
             ),
             batch,
         ),
+        attempts=await _delete(Attempt.filter(created_at__lte=now - KEEP_ATTEMPTS), batch),
+        email_changes=await _delete(EmailChange.filter(expires_at__lte=now), batch),
     )
     log.info(
-        "Expired rows deleted: %d mail tokens, %d refresh tokens, %d logins, %d mails",
+        "Expired rows deleted: %d mail tokens, %d refresh tokens, %d logins, %d mails, %d tries",
         deleted.email_tokens,
         deleted.refresh_tokens,
         deleted.logins,
         deleted.mails,
+        deleted.attempts,
     )
     return deleted
 

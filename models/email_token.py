@@ -15,10 +15,15 @@ from models.user import User
 
 class EmailPurpose(StrEnum):
     VERIFY = "VERIFY"
+    RESET = "RESET"
 
 
 class EmailToken(Row):
-    """A one-time token in a mail, known only by its SHA-256. `email` is the address it proves."""
+    """A one-time token in a mail, known only by its SHA-256. `email` is the address it proves.
+
+    A token of VERIFY carries the password (hashed) and the name of the registration that its mail
+    tells about: they count once it is opened, whoever registered the address before.
+    """
 
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
         "models.User", related_name="email_tokens", on_delete=fields.CASCADE
@@ -29,6 +34,8 @@ class EmailToken(Row):
     token_hash = fields.CharField(max_length=64, unique=True)
     expires_at: datetime = fields.DatetimeField(db_index=True)
     used_at: datetime | None = fields.DatetimeField(null=True)
+    password_hash = fields.CharField(max_length=200, null=True)
+    display_name = fields.CharField(max_length=100, null=True)
 
     class Meta:
         table = "email_token"

@@ -30,6 +30,7 @@ class Login(Row):
     revoked_at: datetime | None = fields.DatetimeField(null=True)
     user_agent = fields.CharField(max_length=300, default="")
     address = fields.CharField(max_length=45, default="")
+    is_key = fields.BooleanField(default=False, db_default=False)  # an ApiKey's, not a device's
 
     class Meta:
         table = "login"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tortoise.migrations.operations import Operation, RemoveField
+from tortoise.migrations.operations import AlterField, Operation, RemoveField
 from tortoise.migrations.schema_editor.base import BaseSchemaEditor
 from tortoise.migrations.schema_generator.state import State
 
@@ -29,6 +29,22 @@ class DropColumn(RemoveField):
         meta = old_state.apps.get_model(f"{app_label}.{self.model_name}")._meta
         column = meta.fields_db_projection[self.name]
         await state_editor._run_sql(f'ALTER TABLE "{meta.db_table}" DROP COLUMN "{column}"')
+
+
+class DescribeField(AlterField):
+    """Changes what the models say of a column, such as the values of an enum, and no table.
+
+    On SQLite, Tortoise's AlterField makes the table anew, which loses the indexes.
+    """
+
+    async def database_forward(
+        self,
+        app_label: str,
+        old_state: State,
+        new_state: State,
+        state_editor: BaseSchemaEditor | None = None,
+    ) -> None:
+        """Nothing changes in the database."""
 
 
 class DialectSQL(Operation):

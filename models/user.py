@@ -30,6 +30,7 @@ class User(Row):
     password_hash = fields.CharField(max_length=200)
     language = fields.CharField(max_length=2, null=True)  # of our texts, None: as the browser says
     email_verified_at: datetime | None = fields.DatetimeField(null=True)
+    suspended_at: datetime | None = fields.DatetimeField(null=True)
     updated_at: datetime = fields.DatetimeField(auto_now=True)
 
     class Meta:

@@ -250,7 +250,12 @@ class AccessWatch:
         now = self._clock.now()
         found: set[UUID] = set()
         for ids in _batches(login_ids):
-            alive = Login.filter(id__in=ids, revoked_at__isnull=True, expires_at__gt=now)
+            alive = Login.filter(
+                id__in=ids,
+                revoked_at__isnull=True,
+                expires_at__gt=now,
+                user__suspended_at__isnull=True,
+            )
             found.update(id for (id,) in await alive.values_list("id"))
         return found
 

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
+from tortoise.queryset import QuerySet
 
+from models.api_key import ApiScope
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
 from resolvers import email_address
+from resolvers.api_keys import find_key
+from resolvers.attempts import PASSWORD_TRIES, Rule, network_of
 from resolvers.context import Context, Services, Viewer
+from resolvers.display_name import check_name
 from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
 from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
-from resolvers.tokens import EMAIL_PREFIX, REFRESH_PREFIX, hash_opaque_token, new_opaque_token
-from texts import Language, fill
+from resolvers.tokens import (
+    EMAIL_PREFIX,
+    KEY_PREFIX,
+    REFRESH_PREFIX,
+    hash_opaque_token,
+    new_opaque_token,
+)
+from texts import Language
 
 log = logging.getLogger("groundql.accounts")
 
 REFRESH_LIFETIME = timedelta(days=30)
 VERIFICATION_LIFETIME = timedelta(hours=48)
-MAX_NAME_LENGTH = 100
+# Logins of one person that are alive.
+MAX_LOGINS = 100
 
 _MAX_OPAQUE_LENGTH = 200
-# Characters that no name needs and that can make it look like another or reorder what follows.
-_BIDI_CONTROLS = frozenset(
-    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +69,19 @@ async def register(
     """Create an account, or tell the mailbox that it has one.
 
     The caller cannot tell the two apart: the answer is the same, and the password is hashed in
-    both. For an address that is registered but not confirmed, the link is sent again; the password
-    stays, so that nobody can take over an account that waits for its owner's click.
+    both. For an address that is registered but not confirmed, a new link is sent. Each link carries
+    the password and the name of its own registration: whoever registers a stranger's address first
+    keeps nothing of it once the stranger has registered, too, and opens that link.
 
     Raises:
         InvalidInput: email, password or displayName.
+        RateLimited: too many mails to the address, or by this network.
     """
     services = context.services
     email = email_address.normalise(email)
-    name = _checked_name(display_name, email)
-    check_password(password, email)
+    name = check_name(display_name, email)
+    check_password(password, email, name=name)
+    await take_mail(context, email)
     password_hash = await services.passwords.hash(password)
 
     user = await User.get_or_none(email=email)
@@ -82,7 +92,9 @@ async def register(
                 user = await User.create(
                     email=email, display_name=name, password_hash=password_hash
                 )
-                await _send_verification(services, user, context.language_of(user))
+                await _send_verification(
+                    services, user, context.language_of(user), password_hash, name
+                )
                 if not services.require_verified_email:
                     joined = await accept_invitations(services, user)
         except IntegrityError:
@@ -91,7 +103,7 @@ async def register(
                 raise
     elif user.email_verified_at is None:
         async with services.store.transaction():
-            await _send_verification(services, user, context.language_of(user))
+            await _send_verification(services, user, context.language_of(user), password_hash, name)
     else:
         await services.mailer.send_account_exists(email, context.language_of(user))
     services.mailer.wake()
@@ -110,41 +122,100 @@ async def verify_email(context: Context, token: str) -> User:
         InvalidToken
     """
     services = context.services
-    row = await _find_email_token(token, EmailPurpose.VERIFY)
+    row = await find_email_token(token, EmailPurpose.VERIFY)
     now = services.clock.now()
     if row is None or row.expires_at <= now or row.email != row.user.email:
-        raise _unusable_link()
+        raise unusable_link()
     joined: list[UUID] = []
+    ended: set[UUID] = set()
     async with services.store.transaction():
         if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
-            await User.filter(
+            if await User.filter(
                 id=row.user_id, email=row.email, email_verified_at__isnull=True
-            ).update(email_verified_at=now)
+            ).update(email_verified_at=now):
+                ended = await _take_registration(services, row)
             joined = await accept_invitations(services, row.user)
+    services.access.end_logins(ended)
     announce_participants(services, joined)
     user = await User.get_or_none(id=row.user_id, email=row.email)
     if user is None or user.email_verified_at is None:
         # The account or its address changed after the token was used, or just now.
-        raise _unusable_link()
+        raise unusable_link()
     return user
 
 
 async def resend_verification(context: Context, email: str) -> None:
-    """Send the link again, if the address waits for it; the caller does not learn whether."""
+    """Send the link again, if the address waits for it; the caller does not learn whether.
+
+    It is the link of the newest registration with the address.
+
+    Raises:
+        RateLimited: too many mails to the address, or by this network.
+    """
     services = context.services
     try:
         email = email_address.normalise(email)
     except InvalidInput:
         return
+    await take_mail(context, email)
     user = await User.get_or_none(email=email, email_verified_at__isnull=True)
-    if user is None:
-        return
     async with services.store.transaction():
-        await _send_verification(services, user, context.language_of(user))
+        if user is None:
+            await services.mailer.send_nothing()
+        else:
+            newest = (
+                await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.VERIFY)
+                .order_by("-id")
+                .first()
+            )
+            await _send_verification(
+                services,
+                user,
+                context.language_of(user),
+                None if newest is None else newest.password_hash,
+                None if newest is None else newest.display_name,
+            )
     services.mailer.wake()
 
 
-async def _send_verification(services: Services, user: User, language: Language) -> None:
+async def take_mail(context: Context, email: str) -> None:
+    """Count a mail that the caller asks for, whether or not one is sent: by the mailbox, and by the
+    network that asks.
+
+    Raises:
+        RateLimited: it is one too many.
+    """
+    rules, hour = context.services.rules, timedelta(hours=1)
+    await context.services.attempts.take_mail(
+        [
+            (Rule("mail to", rules.mails_per_mailbox, hour), email),
+            (Rule("mail by", rules.mails_per_network, hour), network_of(context.address)),
+        ]
+    )
+
+
+async def _take_registration(services: Services, row: EmailToken) -> set[UUID]:
+    """Give the account the password and the name of the registration whose link was opened. Logins
+    with another password are ended, and returned."""
+    user = await User.get(id=row.user_id)
+    ended: set[UUID] = set()
+    if row.password_hash is not None and row.password_hash != user.password_hash:
+        await User.filter(id=user.id).update(
+            password_hash=row.password_hash, display_name=row.display_name or user.display_name
+        )
+        ended = await end_logins(services, Login.filter(user_id=user.id))
+        log.warning("User %s: the address was confirmed with another registration", user.id)
+    await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
+    return ended
+
+
+async def _send_verification(
+    services: Services,
+    user: User,
+    language: Language,
+    password_hash: str | None,
+    display_name: str | None,
+) -> None:
     token, token_hash = new_opaque_token(EMAIL_PREFIX)
     await EmailToken.create(
         user=user,
@@ -152,32 +223,19 @@ async def _send_verification(services: Services, user: User, language: Language)
         email=user.email,
         token_hash=token_hash,
         expires_at=services.clock.now() + VERIFICATION_LIFETIME,
+        password_hash=password_hash,
+        display_name=display_name,
     )
     await services.mailer.send_verification(user.email, token, language)
 
 
-async def _find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | None:
+async def find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | None:
+    """The row of a token from a mail, with its user; used and expired ones, too."""
     if len(token) > _MAX_OPAQUE_LENGTH:
         return None
     return await EmailToken.get_or_none(
         token_hash=hash_opaque_token(token.strip()), purpose=purpose
     ).select_related("user")
-
-
-def _checked_name(name: str | None, email: str) -> str:
-    if name is None:
-        return email.rpartition("@")[0][:MAX_NAME_LENGTH]
-    name = name.strip()
-    if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise InvalidInput(
-            "displayName", fill("A name has 1 to {maximum} characters.", maximum=MAX_NAME_LENGTH)
-        )
-    categories = {unicodedata.category(char) for char in name}
-    if categories & {"Cc", "Cs", "Zl", "Zp"} or not _BIDI_CONTROLS.isdisjoint(name):
-        raise InvalidInput("displayName", "The name contains a control character; remove it.")
-    if all(category[0] in "CZM" for category in categories):
-        raise InvalidInput("displayName", "The name contains nothing that can be seen.")
-    return name
 
 
 # ---- logins --------------------------------------------------------------------------------------
@@ -186,33 +244,43 @@ def _checked_name(name: str | None, email: str) -> str:
 async def login(context: Context, *, email: str, password: str) -> AuthTokensData:
     """Sign in on this device.
 
+    Tries are counted by the address and the network that they come from, so that whoever guesses
+    shuts out nobody elsewhere.
+
     Raises:
         InvalidCredentials: the same, after the same time, for an unknown address and for a wrong
-            password.
+            password; or the account is suspended, for the right one.
         EmailNotVerified: the password is right, but the address must be confirmed first.
+        RateLimited: too many wrong passwords.
     """
     services = context.services
     try:
-        user = await User.get_or_none(email=email_address.normalise(email))
+        email = email_address.normalise(email)
+        known = True
     except InvalidInput:
-        user = None
-    right = await services.passwords.verify(user.password_hash if user else None, password)
-    if user is None or not right:
-        raise InvalidCredentials
+        known = False
+    key = f"{email} {network_of(context.address)}"
+    async with services.attempts.turn(PASSWORD_TRIES, key):
+        user = await User.get_or_none(email=email) if known else None
+        right = await services.passwords.verify(user.password_hash if user else None, password)
+        if user is None or not right:
+            raise InvalidCredentials
+        await services.attempts.forgive(PASSWORD_TRIES, key)
     if services.require_verified_email and user.email_verified_at is None:
         raise EmailNotVerified
-    new_hash = (
-        await services.passwords.hash(password)
-        if services.passwords.needs_rehash(user.password_hash)
-        else None
-    )
+    if user.suspended_at is not None:
+        raise InvalidCredentials("This account is suspended; ask an administrator.")
+    if services.passwords.needs_rehash(user.password_hash):
+        await _renew_hash(services, user, password)
+    return await begin_login(context, user)
+
+
+async def begin_login(context: Context, user: User) -> AuthTokensData:
+    """Make a login of somebody who has shown who they are. Beyond MAX_LOGINS, those that were not
+    used for longest end."""
+    services = context.services
     now = services.clock.now()
     async with services.store.transaction():
-        if new_hash is not None:
-            # Not if the password was changed in the meantime.
-            await User.filter(id=user.id, password_hash=user.password_hash).update(
-                password_hash=new_hash
-            )
         row = await Login.create(
             user=user,
             last_used_at=now,
@@ -220,49 +288,104 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
             user_agent=_storable(context.user_agent)[:300],
             address=_storable(context.address)[:45],
         )
-        refresh_token = await _new_refresh_token(row)
-    return _tokens(services, user, row, refresh_token)
+        refresh_token = await new_refresh_token(row)
+        many = (
+            await Login.filter(
+                user_id=user.id, is_key=False, revoked_at__isnull=True, expires_at__gt=now
+            )
+            .order_by("-last_used_at", "-id")
+            .offset(MAX_LOGINS)
+            .limit(MAX_LOGINS)
+            .values_list("id", flat=True)
+        )
+        ended = await end_logins(services, Login.filter(id__in=many)) if many else set()
+    services.access.end_logins(ended)
+    return issue_tokens(services, user, row, refresh_token)
+
+
+async def _renew_hash(services: Services, user: User, password: str) -> None:
+    """Store the password with today's parameters, unless it was changed in the meantime."""
+    new_hash = await services.passwords.hash(password)
+    async with services.store.transaction():
+        await User.filter(id=user.id, password_hash=user.password_hash).update(
+            password_hash=new_hash
+        )
+        # A link that carries the same password goes on to do so.
+        await EmailToken.filter(user_id=user.id, password_hash=user.password_hash).update(
+            password_hash=new_hash
+        )
 
 
 async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
     """Exchange a refresh token for a new pair; the login lives for another 30 days.
 
-    Each token works once. Of requests that come at the same time with the same token one wins, and
-    the others are refused without harm to the login: that is two tabs, not a thief. A token that
-    comes back after its use ends the whole login, because one of its two holders stole it and
-    nobody can tell which.
+    Each token works once, and always gives the same next one. So of requests that come at the same
+    time with the same token all get one pair, and a client that lost the answer may ask again, for
+    as long as the operator allows and the next token was not used. A token that comes back after
+    that ends the whole login, because one of its two holders stole it and nobody can tell which.
 
     Raises:
         InvalidToken
     """
     services = context.services
     arrived = services.clock.now()
+    token = token.strip()
     if len(token) > _MAX_OPAQUE_LENGTH:
         raise _unusable_refresh_token()
-    row = await RefreshToken.get_or_none(
-        token_hash=hash_opaque_token(token.strip())
-    ).select_related("login__user")
+    row = await RefreshToken.get_or_none(token_hash=hash_opaque_token(token)).select_related(
+        "login__user"
+    )
     if row is None or row.login.revoked_at or min(row.expires_at, row.login.expires_at) <= arrived:
         raise _unusable_refresh_token()
-    if row.used_at is not None:
-        if row.used_at <= arrived:
-            await Login.filter(id=row.login_id, revoked_at__isnull=True).update(revoked_at=arrived)
-            services.access.end_logins([row.login_id])
-            log.warning("A used refresh token came back: login %s was ended", row.login_id)
-        raise _unusable_refresh_token()
+    fresh, fresh_hash = services.tokens.next_refresh_token(token)
+    if row.used_at is None:
+        async with services.store.transaction():
+            # The write comes first: of several transactions only one finds the token unused.
+            now = services.clock.now()
+            won = await RefreshToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
+            # A logout may have come since the login was read.
+            if won and not await Login.filter(id=row.login_id, revoked_at__isnull=True).update(
+                last_used_at=now, expires_at=now + REFRESH_LIFETIME
+            ):
+                raise _unusable_refresh_token()
+            if won:
+                row.login.expires_at = now + REFRESH_LIFETIME
+                await RefreshToken.create(
+                    login=row.login, token_hash=fresh_hash, expires_at=row.login.expires_at
+                )
+        if won:
+            return issue_tokens(services, row.login.user, row.login, fresh)
+        row = await RefreshToken.get(id=row.id).select_related("login__user")
+    if await _may_ask_again(services, row, fresh_hash):
+        return issue_tokens(services, row.login.user, row.login, fresh)
+    assert row.used_at is not None
+    if row.used_at <= arrived:
+        ended = await end_logins(services, Login.filter(id=row.login_id))
+        services.access.end_logins(ended)
+        log.warning("A used refresh token came back: login %s was ended", row.login_id)
+    raise _unusable_refresh_token()
 
-    async with services.store.transaction():
-        # The write comes first: of several transactions only one finds the token unused.
-        now = services.clock.now()
-        won = await RefreshToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
-        # A logout may have come since the login was read.
-        if not won or not await Login.filter(id=row.login_id, revoked_at__isnull=True).update(
-            last_used_at=now, expires_at=now + REFRESH_LIFETIME
-        ):
-            raise _unusable_refresh_token()
-        row.login.expires_at = now + REFRESH_LIFETIME
-        refresh_token = await _new_refresh_token(row.login)
-    return _tokens(services, row.login.user, row.login, refresh_token)
+
+async def _may_ask_again(services: Services, row: RefreshToken, next_hash: str) -> bool:
+    """Whether a used token may be answered as it was before."""
+    assert row.used_at is not None
+    if row.login.revoked_at is not None:
+        return False
+    if services.clock.now() - row.used_at >= services.rules.refresh_grace:
+        return False
+    return await RefreshToken.exists(
+        login_id=row.login_id, token_hash=next_hash, used_at__isnull=True
+    )
+
+
+async def end_logins(services: Services, logins: QuerySet[Login]) -> set[UUID]:
+    """End these logins, if they have not ended; returns which. Tell `services.access` after the
+    commit."""
+    alive = logins.filter(revoked_at__isnull=True)
+    # One that is made between the two is ended, too; its streams are noticed by the next poll.
+    ids = {id for (id,) in await alive.values_list("id")}
+    await alive.update(revoked_at=services.clock.now())
+    return ids
 
 
 async def logout(context: Context, *, everywhere: bool = False) -> None:
@@ -273,13 +396,10 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
         Unauthenticated
     """
     viewer = context.require_viewer()
-    logins = Login.filter(user_id=viewer.id, revoked_at__isnull=True)
+    logins = Login.filter(user_id=viewer.id, is_key=False)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
-    # One that is made between the two is ended, too; its streams are noticed by the next poll.
-    ids = {id for (id,) in await logins.values_list("id")}
-    await logins.update(revoked_at=context.services.clock.now())
-    context.services.access.end_logins(ids)
+    context.services.access.end_logins(await end_logins(context.services, logins))
 
 
 async def set_language(context: Context, language: Language | None) -> User:
@@ -308,6 +428,8 @@ async def authenticate(
     token = bearer_token(authorization)
     if token is None:
         return None, "The authorization must be a bearer token."
+    if token.startswith(KEY_PREFIX):
+        return await _authenticate_key(services, token)
     try:
         claims = services.tokens.read_access_token(token)
     except InvalidToken as error:
@@ -315,7 +437,20 @@ async def authenticate(
     row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
         return None, "This login was ended; log in again."
+    if row.user.suspended_at is not None:
+        return None, "This account is suspended; ask an administrator."
     return Viewer(user=row.user, login=row), None
+
+
+async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | None, str | None]:
+    key = await find_key(services.clock, text)
+    if key is None:
+        return None, "The API key is unknown, revoked or expired."
+    user = key.login.user
+    if user.suspended_at is not None:
+        return None, "This account is suspended; ask an administrator."
+    scopes = frozenset(ApiScope(scope) for scope in key.scopes)
+    return Viewer(user=user, login=key.login, scopes=scopes), None
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -326,13 +461,15 @@ def bearer_token(authorization: str) -> str | None:
     return rest.strip() or scheme
 
 
-async def _new_refresh_token(row: Login) -> str:
+async def new_refresh_token(row: Login) -> str:
+    """The first refresh token of a login, or of one whose others were taken away."""
     token, token_hash = new_opaque_token(REFRESH_PREFIX)
     await RefreshToken.create(login=row, token_hash=token_hash, expires_at=row.expires_at)
     return token
 
 
-def _tokens(services: Services, user: User, row: Login, refresh_token: str) -> AuthTokensData:
+def issue_tokens(services: Services, user: User, row: Login, refresh_token: str) -> AuthTokensData:
+    """A login's pair of tokens, with an access token made now."""
     access_token, expires_at = services.tokens.access_token(user, row)
     return AuthTokensData(
         user=user,
@@ -343,7 +480,8 @@ def _tokens(services: Services, user: User, row: Login, refresh_token: str) -> A
     )
 
 
-def _unusable_link() -> InvalidToken:
+def unusable_link() -> InvalidToken:
+    """What whoever opens a link hears, whatever is wrong with it."""
     return InvalidToken("The link is invalid or has expired; ask for a new one.")
 
 

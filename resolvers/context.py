@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
+from models.api_key import ApiScope
 from models.login import Login
 from models.store import Store
 from models.user import Role, User
 from resolvers.access_watch import AccessWatch
+from resolvers.account_rules import AccountRules
 from resolvers.answers.approved import ApprovedAnswers
+from resolvers.attempts import Attempts
 from resolvers.clock import Clock
 from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.knowledge.base import KnowledgeBase
@@ -40,14 +43,18 @@ class Services:
     presence: Presence
     approved: ApprovedAnswers
     require_verified_email: bool
+    attempts: Attempts
+    rules: AccountRules = field(default_factory=AccountRules)
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who asks: the user and the login (device) that the access token belongs to."""
+    """Who asks: the user and the login (device) that the access token belongs to. `scopes` is what
+    an API key may do; None for a person, who may do everything."""
 
     user: User
     login: Login
+    scopes: frozenset[ApiScope] | None = None
 
     @property
     def id(self) -> UUID:

@@ -56,6 +56,38 @@ class Mailer:
         """Tells an address without an account of a session that waits for it."""
         await self._enqueue(to, mail_texts.invitation(self.base_url, to, language))
 
+    async def send_password_reset(self, to: str, token: str, language: Language = ENGLISH) -> None:
+        """The link with which a person who forgot their password sets a new one."""
+        await self._enqueue(to, mail_texts.password_reset(self.base_url, to, token, language))
+
+    async def send_password_changed(self, to: str, language: Language = ENGLISH) -> None:
+        """Tells a person that their password is another one now."""
+        await self._enqueue(to, mail_texts.password_changed(self.base_url, to, language))
+
+    async def send_email_change(
+        self, to: str, new_email: str, token: str, language: Language = ENGLISH
+    ) -> None:
+        """The link with which one of two mailboxes agrees to another address."""
+        await self._enqueue(to, mail_texts.email_change(self.base_url, new_email, token, language))
+
+    async def send_email_changed(
+        self, to: str, new_email: str, language: Language = ENGLISH
+    ) -> None:
+        """Tells the mailbox of before that the account has another address now."""
+        await self._enqueue(to, mail_texts.email_changed(self.base_url, new_email, language))
+
+    async def send_account_deleted(self, to: str, language: Language = ENGLISH) -> None:
+        """The last mail to a person."""
+        await self._enqueue(to, mail_texts.account_deleted(self.base_url, to, language))
+
+    async def send_nothing(self) -> None:
+        """The work of a mail without one: whoever measures the time must not learn whether there
+        was one. What it leaves is never sent, and goes as other mails do."""
+        now = self._clock.now()
+        await OutboxMail.create(
+            to="", subject="", text="", html="", next_attempt_at=None, failed_at=now
+        )
+
     async def _enqueue(self, to: str, mail: mail_texts.MailText) -> None:
         await self.enqueue(to, mail.subject, mail.text, mail.html)
 

@@ -97,6 +97,98 @@ def invitation(base_url: str, email: str, language: Language = ENGLISH) -> MailT
     )
 
 
+def password_reset(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
+    """Lets the owner of an account set a new password. The link opens a page with a form."""
+    return _mail(
+        language,
+        "Set a new password",
+        [
+            fill(
+                "Someone, hopefully you, has forgotten the password of the account {email}.",
+                email=email,
+            ),
+            "Open this link to set a new one; you will be logged out everywhere:",
+        ],
+        f"{base_url}/reset-password?token={quote(token, safe='')}",
+        "Set a new password",
+        [
+            "The link works for one hour.",
+            "If it was not you, you need not do anything: your account is safe.",
+        ],
+    )
+
+
+def password_changed(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
+    """Tells the owner of an account that it has another password."""
+    return _mail(
+        language,
+        "Your password was changed",
+        [
+            fill("The password of the account {email} was changed just now.", email=email),
+            "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+            'with "forgotten password":',
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def email_change(
+    base_url: str, new_email: str, token: str, language: Language = ENGLISH
+) -> MailText:
+    """Asks one of two mailboxes to agree to another address. The link opens a page with a button.
+
+    Both mails name the new address, which is the one text here that somebody has typed.
+    """
+    return _mail(
+        language,
+        "Please confirm the change of your address",
+        [
+            fill(
+                "Someone, hopefully you, wants a GroundQL account to have the address {email} from "
+                "now on.",
+                email=new_email,
+            ),
+            "It happens once the link in this mail and the one in the mail to the other address "
+            "were opened:",
+        ],
+        f"{base_url}/confirm-email-change?token={quote(token, safe='')}",
+        "Confirm the change",
+        [
+            "The link works for 48 hours.",
+            "If it was not you, do not open the link, and set a new password.",
+        ],
+    )
+
+
+def email_changed(base_url: str, new_email: str, language: Language = ENGLISH) -> MailText:
+    """Tells the mailbox of before that the account has another address now."""
+    return _mail(
+        language,
+        "Your address was changed",
+        [fill("Your GroundQL account has the address {email} from now on.", email=new_email)],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def account_deleted(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
+    """The last mail to a person."""
+    return _mail(
+        language,
+        "Your account was deleted",
+        [
+            fill("The GroundQL account {email} was deleted, as you asked.", email=email),
+            "You are always welcome to make a new one:",
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
 def _mail(
     language: Language, subject: str, before: list[str], link: str, label: str, after: list[str]
 ) -> MailText:

@@ -29,8 +29,8 @@ _COMMON = frozenset(
 )
 
 
-def check_password(password: str, email: str, *, field: str = "password") -> None:
-    """Refuse a new password that is too short, too long, common or the address itself.
+def check_password(password: str, email: str, *, name: str = "", field: str = "password") -> None:
+    """Refuse a new password that is too short, too long, common, the address or the name.
 
     Any character is welcome but NUL and halves of surrogate pairs; nothing is trimmed, cut or
     required. Lengths count code points of the NFC form, which is what is hashed: the same
@@ -57,6 +57,8 @@ def check_password(password: str, email: str, *, field: str = "password") -> Non
         )
     if folded in (email.casefold(), email.casefold().rpartition("@")[0]):
         raise InvalidInput(field, "The password must not be your email address.")
+    if folded == unicodedata.normalize("NFC", name).casefold():
+        raise InvalidInput(field, "The password must not be your name.")
 
 
 class PasswordHasher:

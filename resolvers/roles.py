@@ -15,7 +15,8 @@ from resolvers.passwords import PasswordHasher, check_password
 
 log = logging.getLogger("groundql.accounts")
 
-_LOCK = "user-roles"
+# Held while it is decided whether an ADMIN is left.
+LOCK = "user-roles"
 
 
 async def set_user_role(context: Context, user_id: UUID | None, role: Role) -> User | None:
@@ -30,19 +31,30 @@ async def set_user_role(context: Context, user_id: UUID | None, role: Role) -> U
     viewer = context.require_role(Role.ADMIN)
     store = context.services.store
     async with store.transaction():
-        await store.lock_name(_LOCK)
+        await store.lock_name(LOCK)
         user = None if user_id is None else await User.get_or_none(id=user_id)
         if user is None:
             return None
-        if user.role is Role.ADMIN and role is not Role.ADMIN:
-            others = User.filter(role=Role.ADMIN).exclude(id=user.id)
-            if not await others.exists():
-                raise BadUserInput("This is the last ADMIN; make somebody else ADMIN first.")
+        if role is not Role.ADMIN:
+            await require_other_admin(user)
         if user.role is not role:
             user.role = role
             await User.filter(id=user.id).update(role=role)
             log.info("User %s is %s now, by %s", user.id, role, viewer.id)
     return user
+
+
+async def require_other_admin(user: User) -> None:
+    """Before a person is no ADMIN any more: there must be another one who can log in. Hold LOCK.
+
+    Raises:
+        BadUserInput: this is the last one.
+    """
+    if user.role is not Role.ADMIN:
+        return
+    others = User.filter(role=Role.ADMIN, suspended_at__isnull=True).exclude(id=user.id)
+    if not await others.exists():
+        raise BadUserInput("This is the last ADMIN; make somebody else ADMIN first.")
 
 
 async def make_admin(store: Store, email: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -22,6 +23,7 @@ from resolvers.errors import InvalidToken
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_PREFIX = "gqr_"
 EMAIL_PREFIX = "gqe_"
+KEY_PREFIX = "gqk_"
 
 _ALGORITHM = "HS256"
 _LEEWAY = 10  # seconds that the clocks of two of our servers may differ
@@ -94,6 +96,16 @@ class TokenService:
         secret = self._keys[self._kid].encode()
         key = hmac.digest(secret, b"groundql " + purpose, hashlib.sha256)
         return hmac.digest(key, data, hashlib.sha256)
+
+    def next_refresh_token(self, token: str) -> tuple[str, str]:
+        """The refresh token that follows this one, and the hash under which it is stored.
+
+        It is always the same one, so that an answer that was lost can be given again though only
+        hashes are stored. Nobody can tell it from a random one without the secret.
+        """
+        signature = self.sign(b"refresh token", token.encode("utf-8", "surrogatepass"))
+        text = REFRESH_PREFIX + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+        return text, hash_opaque_token(text)
 
     def read_access_token(self, token: str) -> AccessClaims:
         """The claims of an access token that we signed and that has not expired.

@@ -126,7 +126,7 @@ class RegisterInput:
     )
     password: str = strawberry.field(
         description="8 to 128 characters of any kind, not among the most common passwords and not "
-        "the address."
+        "the address or the name."
     )
     display_name: str | None = strawberry.field(
         default=strawberry.UNSET,
@@ -221,7 +221,10 @@ class AccountMutation:
         await account.resend_verification(info.context.app, email)
         return Acknowledged(ok=True)
 
-    @strawberry.mutation(description="Log in on this device.")
+    @strawberry.mutation(
+        description="Log in on this device. From one network, an address may be tried ten times in "
+        "15 minutes; after the third wrong password, only after a wait that grows."
+    )
     @answers_problems
     async def login(
         self,
@@ -234,8 +237,9 @@ class AccountMutation:
 
     @strawberry.mutation(
         description="Exchange a refresh token for a new pair of tokens; the login lives for "
-        "another 30 days. Each refresh token works once: one that comes back after its use ends "
-        "the login, since one of its two holders is a thief."
+        "another 30 days. Each refresh token works once. For ten seconds (REFRESH_GRACE) it gives "
+        "the same pair again, if the new one was not used: for a client that lost the answer. One "
+        "that comes back otherwise ends the login, since one of its two holders is a thief."
     )
     @answers_problems
     async def refresh_tokens(

@@ -99,6 +99,24 @@ def answers_problems(
     return answering
 
 
+def answers_problems_but_limits(
+    resolver: Callable[P, Awaitable[R]],
+) -> Callable[P, Awaitable[R]]:
+    """Like `answers_problems`, for operations whose result has no RateLimited: too many tries are
+    an error with the code RATE_LIMITED."""
+
+    @functools.wraps(resolver)
+    async def answering(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return await resolver(*args, **kwargs)
+        except errors.RateLimited:
+            raise
+        except errors.Problem as error:
+            return problem_type(error, _language(args, kwargs))
+
+    return answering
+
+
 def _language(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Language:
     """The caller's language; each resolver gets the operation's `info`."""
     for value in (kwargs.get("info"), *args):

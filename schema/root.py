@@ -16,6 +16,7 @@ from resolvers.answers import approving, unanswered
 from resolvers.knowledge import search
 from schema.account import AccountMutation, AccountQuery, User
 from schema.answers import AnswersMutation, AnswersQuery, ApprovedAnswer, UnansweredGroup
+from schema.api_keys import ApiKeyMutation, ApiKeyQuery
 from schema.branches import BranchMutation
 from schema.chat import ChatMutation, ChatQuery, ChatSubscription
 from schema.chat_types import ChatMessage, ChatSession, PublicLink
@@ -32,9 +33,12 @@ from schema.limits import OperationLimits
 from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
 from schema.organising import OrganisingMutation, OrganisingQuery
+from schema.own_account import OwnAccountMutation
+from schema.passwords import LoginsQuery, PasswordMutation
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.scopes import guard_roots
 from schema.session_events import (
     SESSION_EVENTS,
     SessionEventsMutation,
@@ -92,6 +96,8 @@ Query = merge_types(
     "Query",
     (
         AccountQuery,
+        LoginsQuery,
+        ApiKeyQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -109,6 +115,9 @@ Mutation = merge_types(
     "Mutation",
     (
         AccountMutation,
+        PasswordMutation,
+        OwnAccountMutation,
+        ApiKeyMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,
@@ -146,7 +155,7 @@ class _Schema(strawberry.Schema):
 
 def build_schema() -> strawberry.Schema:
     """The executable schema. Parsed and validated documents are kept, the least used one goes."""
-    return _Schema(
+    schema = _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -170,3 +179,5 @@ def build_schema() -> strawberry.Schema:
         execution_context_class=BreadthFirstExecution,
         config=StrawberryConfig(),
     )
+    guard_roots(schema._schema)
+    return schema

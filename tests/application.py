@@ -113,6 +113,8 @@ def test_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
         "database_url": database_url,
         "secret_key": SECRET,
         "shutdown_grace": 0.5,
+        "mails_per_mailbox": 1_000,
+        "mails_per_network": 100_000,
         **changes,
     }
     return Settings(_env_file=None, **values)

@@ -69,6 +69,99 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "Si no fue usted, no tiene que hacer nada: su cuenta está segura.",
         "Si ce n'était pas vous, vous n'avez rien à faire : votre compte est en sécurité.",
     ),
+    # Other passwords
+    "Set a new password": (
+        "Neues Passwort setzen",
+        "Establecer una contraseña nueva",
+        "Définir un nouveau mot de passe",
+    ),
+    "Someone, hopefully you, has forgotten the password of the account {email}.": (
+        "Jemand, hoffentlich Sie, hat das Passwort des Kontos {email} vergessen.",
+        "Alguien, esperamos que usted, ha olvidado la contraseña de la cuenta {email}.",
+        "Quelqu'un, vous espérons-le, a oublié le mot de passe du compte {email}.",
+    ),
+    "Open this link to set a new one; you will be logged out everywhere:": (
+        "Öffnen Sie diesen Link, um ein neues zu setzen; Sie werden überall abgemeldet:",
+        "Abra este enlace para establecer una nueva; se cerrarán todas sus sesiones:",
+        "Ouvrez ce lien pour en définir un nouveau ; vous serez déconnecté partout :",
+    ),
+    "The link works for one hour.": (
+        "Der Link gilt eine Stunde.",
+        "El enlace funciona durante una hora.",
+        "Le lien est valable une heure.",
+    ),
+    "Your password was changed": (
+        "Ihr Passwort wurde geändert",
+        "Se cambió su contraseña",
+        "Votre mot de passe a été modifié",
+    ),
+    "The password of the account {email} was changed just now.": (
+        "Das Passwort des Kontos {email} wurde soeben geändert.",
+        "La contraseña de la cuenta {email} se acaba de cambiar.",
+        "Le mot de passe du compte {email} vient d'être modifié.",
+    ),
+    "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+    'with "forgotten password":': (
+        "Wenn Sie es waren, ist alles in Ordnung. Wenn nicht, öffnen Sie GroundQL, und setzen Sie "
+        'sofort ein neues Passwort, mit "Passwort vergessen":',
+        "Si fue usted, todo está bien. Si no, abra GroundQL y establezca enseguida una contraseña "
+        'nueva con "contraseña olvidada":',
+        "Si c'était vous, tout va bien. Sinon, ouvrez GroundQL et définissez aussitôt un nouveau "
+        'mot de passe, avec "mot de passe oublié" :',
+    ),
+    # Another address, and the end of an account
+    "Please confirm the change of your address": (
+        "Bitte bestätigen Sie die Änderung Ihrer Adresse",
+        "Confirme el cambio de su dirección",
+        "Veuillez confirmer le changement de votre adresse",
+    ),
+    "Someone, hopefully you, wants a GroundQL account to have the address {email} from now on.": (
+        "Jemand, hoffentlich Sie, möchte, dass ein GroundQL-Konto ab jetzt die Adresse {email} hat.",
+        "Alguien, esperamos que usted, quiere que una cuenta de GroundQL tenga a partir de ahora la "
+        "dirección {email}.",
+        "Quelqu'un, vous espérons-le, souhaite qu'un compte GroundQL ait désormais l'adresse "
+        "{email}.",
+    ),
+    "It happens once the link in this mail and the one in the mail to the other address were "
+    "opened:": (
+        "Das geschieht, sobald der Link in dieser E-Mail und der in der E-Mail an die andere Adresse "
+        "geöffnet wurden:",
+        "Se hará en cuanto se hayan abierto el enlace de este correo y el del correo a la otra "
+        "dirección:",
+        "Cela se fera dès que le lien de cet e-mail et celui de l'e-mail à l'autre adresse auront "
+        "été ouverts :",
+    ),
+    "Confirm the change": ("Änderung bestätigen", "Confirmar el cambio", "Confirmer le changement"),
+    "If it was not you, do not open the link, and set a new password.": (
+        "Wenn Sie es nicht waren, öffnen Sie den Link nicht, und setzen Sie ein neues Passwort.",
+        "Si no fue usted, no abra el enlace y establezca una contraseña nueva.",
+        "Si ce n'était pas vous, n'ouvrez pas le lien et définissez un nouveau mot de passe.",
+    ),
+    "Your address was changed": (
+        "Ihre Adresse wurde geändert",
+        "Se cambió su dirección",
+        "Votre adresse a été modifiée",
+    ),
+    "Your GroundQL account has the address {email} from now on.": (
+        "Ihr GroundQL-Konto hat ab jetzt die Adresse {email}.",
+        "Su cuenta de GroundQL tiene a partir de ahora la dirección {email}.",
+        "Votre compte GroundQL a désormais l'adresse {email}.",
+    ),
+    "Your account was deleted": (
+        "Ihr Konto wurde gelöscht",
+        "Se eliminó su cuenta",
+        "Votre compte a été supprimé",
+    ),
+    "The GroundQL account {email} was deleted, as you asked.": (
+        "Das GroundQL-Konto {email} wurde auf Ihren Wunsch gelöscht.",
+        "La cuenta de GroundQL {email} se eliminó, como pidió.",
+        "Le compte GroundQL {email} a été supprimé, comme vous l'avez demandé.",
+    ),
+    "You are always welcome to make a new one:": (
+        "Sie können jederzeit ein neues anlegen:",
+        "Puede crear una nueva cuando quiera:",
+        "Vous pouvez en créer un nouveau à tout moment :",
+    ),
     # A conversation that was shared
     "A conversation was shared with you": (
         "Eine Unterhaltung wurde mit Ihnen geteilt",

@@ -93,6 +93,36 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "La contraseña no puede ser su dirección de correo electrónico.",
         "Le mot de passe ne doit pas être votre adresse e-mail.",
     ),
+    "The password must not be your name.": (
+        "Das Passwort darf nicht Ihr Name sein.",
+        "La contraseña no puede ser su nombre.",
+        "Le mot de passe ne doit pas être votre nom.",
+    ),
+    "This is your address already.": (
+        "Das ist schon Ihre Adresse.",
+        "Esa ya es su dirección.",
+        "C'est déjà votre adresse.",
+    ),
+    "This account is suspended; ask an administrator.": (
+        "Dieses Konto ist gesperrt; fragen Sie die Administration.",
+        "Esta cuenta está suspendida; consulte a la administración.",
+        "Ce compte est suspendu ; adressez-vous à l'administration.",
+    ),
+    "The password is wrong.": (
+        "Das Passwort ist falsch.",
+        "La contraseña no es correcta.",
+        "Le mot de passe est incorrect.",
+    ),
+    "Too many tries; wait {seconds} seconds.": (
+        "Zu viele Versuche; warten Sie {seconds} Sekunden.",
+        "Demasiados intentos; espere {seconds} segundos.",
+        "Trop de tentatives ; attendez {seconds} secondes.",
+    ),
+    "Too many mails were asked for; wait {seconds} seconds.": (
+        "Es wurden zu viele E-Mails angefordert; warten Sie {seconds} Sekunden.",
+        "Se han pedido demasiados correos; espere {seconds} segundos.",
+        "Trop d'e-mails ont été demandés ; attendez {seconds} secondes.",
+    ),
     "The password contains a character that cannot be stored.": (
         "Das Passwort enthält ein Zeichen, das nicht gespeichert werden kann.",
         "La contraseña contiene un carácter que no se puede guardar.",
@@ -245,6 +275,31 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "Diese Sitzung gibt es nicht.",
         "Esa sesión no existe.",
         "Cette session n'existe pas.",
+    ),
+    "A key needs at least one scope.": (
+        "Ein Schlüssel braucht mindestens einen Bereich.",
+        "Una clave necesita al menos un ámbito.",
+        "Une clé a besoin d'au moins une portée.",
+    ),
+    "A key works for 1 to {maximum} days.": (
+        "Ein Schlüssel gilt 1 bis {maximum} Tage.",
+        "Una clave funciona de 1 a {maximum} días.",
+        "Une clé est valable de 1 à {maximum} jours.",
+    ),
+    "There are {maximum} keys; revoke one first.": (
+        "Es gibt {maximum} Schlüssel; widerrufen Sie erst einen.",
+        "Hay {maximum} claves; revoque una antes.",
+        "Il y a {maximum} clés ; révoquez-en une d'abord.",
+    ),
+    "There is no such API key.": (
+        "Diesen API-Schlüssel gibt es nicht.",
+        "Esa clave de API no existe.",
+        "Cette clé d'API n'existe pas.",
+    ),
+    "There is no such login.": (
+        "Diese Anmeldung gibt es nicht.",
+        "Ese inicio de sesión no existe.",
+        "Cette connexion n'existe pas.",
     ),
     "There is no such message.": (
         "Diese Nachricht gibt es nicht.",

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from uuid import UUID
 
 from resolvers.account import bearer_token
+from resolvers.api_keys import login_of_key
 from resolvers.tokens import TokenService
 from transport.endpoint import Connection, GraphQLEndpoint
 
@@ -39,4 +40,6 @@ class OpenDevices:
         if authorization in self._known:
             return self._known[authorization]
         token = bearer_token(authorization)
-        return None if token is None else self._tokens.read_login(token)
+        if token is None:
+            return None
+        return login_of_key(token) or self._tokens.read_login(token)

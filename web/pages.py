@@ -112,8 +112,12 @@ button { font: inherit; padding: .5rem 1rem; cursor: pointer }
 
 async def _verify_page(request: Request) -> Response:
     """A page with a button: mail scanners that open the link change nothing."""
+    return _page(VERIFY_PAGE)
+
+
+def _page(text: str) -> Response:
     return HTMLResponse(
-        VERIFY_PAGE,
+        text,
         headers={
             "Content-Security-Policy": PAGE_POLICY,
             "Referrer-Policy": "no-referrer",
@@ -124,11 +128,105 @@ async def _verify_page(request: Request) -> Response:
 
 
 async def _verify_script(request: Request) -> Response:
+    return _script(VERIFY_SCRIPT)
+
+
+def _script(text: str) -> Response:
     return Response(
-        VERIFY_SCRIPT,
+        text,
         media_type="text/javascript",
         headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},
     )
+
+
+RESET_SCRIPT = """\
+const form = document.getElementById("form");
+const outcome = document.getElementById("outcome");
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = document.getElementById("save");
+  button.disabled = true;
+  const query = `mutation ResetPassword($token: String!, $password: String!) {
+    resetPassword(token: $token, newPassword: $password) {
+      __typename ... on Problem { message } } }`;
+  const token = new URLSearchParams(location.search).get("token") ?? "";
+  const password = document.getElementById("password").value;
+  try {
+    const response = await fetch("graphql", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify({ query, variables: { token, password } }),
+    });
+    const result = (await response.json()).data?.resetPassword;
+    if (result?.__typename === "Acknowledged") {
+      outcome.textContent = "The new password is set. You can close this page and log in.";
+      form.hidden = true;
+      return;
+    }
+    outcome.textContent = result?.message ?? "That did not work. Please try again.";
+  } catch {
+    outcome.textContent = "The server could not be reached. Please try again.";
+  }
+  button.disabled = false;
+});
+"""
+
+RESET_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer"><title>Set a new password</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem }
+button, input { font: inherit; padding: .5rem 1rem }
+</style></head>
+<body><h1>Set a new password</h1>
+<form id="form"><p><label for="password">New password, 8 to 128 characters</label><br>
+<input id="password" type="password" autocomplete="new-password" required></p>
+<p><button id="save" type="submit">Set this password</button></p></form>
+<p id="outcome" role="status"></p>
+<script src="reset-password.js"></script></body>
+</html>
+"""
+
+
+async def _reset_page(request: Request) -> Response:
+    """A page with a form; opening it changes nothing."""
+    return _page(RESET_PAGE)
+
+
+async def _reset_script(request: Request) -> Response:
+    return _script(RESET_SCRIPT)
+
+
+CHANGE_SCRIPT = (
+    VERIFY_SCRIPT.replace("mutation VerifyEmail", "mutation ConfirmEmailChange")
+    .replace("... on User { email }", "... on EmailChange { newEmail done }")
+    .replace("verifyEmail", "confirmEmailChange")
+    .replace('"User"', '"EmailChange"')
+    .replace(
+        "`${result.email} is confirmed. You can close this page.`",
+        "result.done ? `The address is ${result.newEmail} now. You can close this page.`\n"
+        '        : "Confirmed. Please open the link in the mail to the other address, too."',
+    )
+)
+CHANGE_PAGE = (
+    VERIFY_PAGE.replace("Confirm your address", "Confirm the change of your address")
+    .replace(
+        "Press the button to confirm that this address is yours.", "Press the button to agree."
+    )
+    .replace("Confirm this address", "Confirm the change")
+    .replace("verify-email.js", "confirm-email-change.js")
+)
+
+
+async def _change_page(request: Request) -> Response:
+    """A page with a button, for each of the two mailboxes of a change."""
+    return _page(CHANGE_PAGE)
+
+
+async def _change_script(request: Request) -> Response:
+    return _script(CHANGE_SCRIPT)
 
 
 async def _home(request: Request) -> Response:
@@ -156,6 +254,10 @@ def routes(*, graphiql: bool) -> list[BaseRoute]:
         Route("/readyz", _readyz),
         Route("/verify-email", _verify_page),
         Route("/verify-email.js", _verify_script),
+        Route("/confirm-email-change", _change_page),
+        Route("/confirm-email-change.js", _change_script),
+        Route("/reset-password", _reset_page),
+        Route("/reset-password.js", _reset_script),
     ]
     if graphiql:
         found += [

@@ -50,7 +50,7 @@ async def test_expired_tokens(
         left = await table.all().order_by("token_hash")
         assert [row.token_hash for row in left] == ["2False", "2True"]
     assert caplog.messages == [
-        "Expired rows deleted: 4 mail tokens, 4 refresh tokens, 0 logins, 0 mails"
+        "Expired rows deleted: 4 mail tokens, 4 refresh tokens, 0 logins, 0 mails, 0 tries"
     ]
     assert await delete_expired_tokens(store, clock) == DeletedRows(0, 0, 0, 0)
 

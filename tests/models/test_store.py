@@ -174,3 +174,15 @@ def test_other_databases_are_refused() -> None:
     """Only SQLite and PostgreSQL are supported."""
     with pytest.raises(StoreError, match="sqlite:// or postgres://"):
         tortoise_config("mysql://host/name")
+
+
+async def test_columns_that_are_described_anew_keep_their_indexes(store: Store) -> None:
+    """Tortoise makes an altered table of SQLite's anew, without them: our migrations do not."""
+    rows = await store.connection.execute_query_dict(
+        "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+        if store.is_sqlite
+        else "SELECT tablename AS tbl_name, indexdef AS sql FROM pg_indexes"
+    )
+    columns = ("user_id", "expires_at")
+    found = [row["sql"] for row in rows if row["tbl_name"] == "email_token"]
+    assert all(any(column in sql for sql in found) for column in columns), found

@@ -12,6 +12,7 @@ import pytest
 from models.outbox_mail import OutboxMail
 from models.store import Store
 from resolvers.access_watch import AccessWatch
+from resolvers.attempts import Attempts
 from resolvers.context import Context, Services
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
@@ -60,6 +61,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         access=AccessWatch(store, clock, sessions),
         presence=Presence(sessions),
         require_verified_email=False,
+        attempts=Attempts(store, clock),
     )
 
 
@@ -72,6 +74,6 @@ async def mailed_token(to: str) -> str:
     """The token in the newest mail to this address."""
     mail = await OutboxMail.filter(to=to).order_by("-id").first()
     assert mail is not None
-    found = re.search(r"/verify-email\?token=(\S+)", mail.text)
+    found = re.search(r"\?token=(\S+)", mail.text)
     assert found is not None
     return found[1]

@@ -287,3 +287,17 @@ async def test_a_database_that_is_away_ends_nothing(
             await eventually(lambda: grant.lost is AccessEndReason.LOGGED_OUT)
     finally:
         await world.watch.stop()
+
+
+async def test_a_suspension_by_another_process(world: World) -> None:
+    """A login that is not ended ends with its person's suspension, and its connection, too."""
+    world.devices.open = {world.login.id}
+    with ExitStack() as stack:
+        world.watch.start(world.devices)
+        grant = world.grant(stack)
+        await world.watch.check()
+        assert grant.lost is None
+        await User.filter(id=world.user.id).update(suspended_at=world.clock.now())
+        await eventually(lambda: grant.lost is AccessEndReason.LOGGED_OUT)
+        await eventually(lambda: world.devices.closed == [{world.login.id}])
+        await world.watch.stop()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 
 import argon2
@@ -51,6 +52,8 @@ def test_accepts(password: str) -> None:
             "PassWord1",
             "This password is among the most common ones; please choose another.",
         ),
+        ("Anna Katharina", "The password must not be your name."),
+        ("ANNA KATHARINA", "The password must not be your name."),
         (EMAIL, "The password must not be your email address."),
         ("Anna.Berg", "The password must not be your email address."),
         ("kranich\0seven", "The password contains a character that cannot be stored."),
@@ -61,7 +64,7 @@ def test_accepts(password: str) -> None:
 def test_refuses(password: str, message: str) -> None:
     """Too short, too long, common, the address, or not text: refused, each with its reason."""
     with pytest.raises(InvalidInput) as caught:
-        check_password(password, EMAIL)
+        check_password(password, EMAIL, name="Anna Katharina")
     assert (caught.value.field, caught.value.message) == ("password", message)
 
 
@@ -198,3 +201,40 @@ def test_any_text(text: str) -> None:
     except InvalidInput:
         return
     assert text.encode()
+
+
+@pytest.mark.anyio
+async def test_hundred_checks_make_few_hashes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many log in at once, no more than four hashes have their memory at a time, and other
+    work goes on meanwhile."""
+    lock = threading.Lock()
+    running = most = 0
+    hash_secret = argon2.PasswordHasher.verify
+
+    def counting(self: argon2.PasswordHasher, hash: str | bytes, password: str | bytes) -> bool:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        try:
+            return hash_secret(self, hash, password)
+        finally:
+            with lock:
+                running -= 1
+
+    monkeypatch.setattr(argon2.PasswordHasher, "verify", counting)
+    hasher = PasswordHasher(time_cost=1, memory_cost=4 * 1024, parallelism=1)
+    try:
+        stored = await hasher.hash("kranich seven")
+        work = asyncio.gather(
+            *(hasher.verify(stored if n % 2 else None, "kranich seven") for n in range(100))
+        )
+        turns = 0
+        while not work.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert sum(await work) == 50
+        assert 1 <= most <= 4
+        assert turns > 100
+    finally:
+        hasher.close()

@@ -84,6 +84,11 @@ def test_every_failure_and_mail_is_in_the_catalogue() -> None:
         for mail in (
             mail_texts.verification("https://x", "a@b.example", "t", language),
             mail_texts.account_exists("https://x", "a@b.example", language),
+            mail_texts.password_reset("https://x", "a@b.example", "t", language),
+            mail_texts.email_change("https://x", "a@b.example", "t", language),
+            mail_texts.email_changed("https://x", "a@b.example", language),
+            mail_texts.account_deleted("https://x", "a@b.example", language),
+            mail_texts.password_changed("https://x", "a@b.example", language),
             mail_texts.shared("https://x", "a@b.example", language),
             mail_texts.invitation("https://x", "a@b.example", language),
         ):

@@ -1,0 +1,48 @@
+"""The devices that a person is logged in on."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from models.login import Login
+from resolvers.account import MAX_LOGINS, end_logins
+from resolvers.context import Context
+from resolvers.errors import NotFound
+
+
+async def list_logins(context: Context) -> list[Login]:
+    """The viewer's logins that have not ended, the last used first; at most MAX_LOGINS.
+
+    Raises:
+        Unauthenticated
+    """
+    viewer = context.require_viewer()
+    return (
+        await Login.filter(
+            user_id=viewer.id,
+            is_key=False,
+            revoked_at__isnull=True,
+            expires_at__gt=context.services.clock.now(),
+        )
+        .order_by("-last_used_at", "-id")
+        .limit(MAX_LOGINS)
+    )
+
+
+async def revoke_login(context: Context, login_id: UUID | None) -> UUID:
+    """End one of the viewer's logins at once, with the streams and sockets that are open with it.
+
+    Raises:
+        Unauthenticated
+        NotFound: it has ended, or it is not the viewer's.
+    """
+    viewer = context.require_viewer()
+    if login_id is None:
+        raise NotFound("login")
+    ended = await end_logins(
+        context.services, Login.filter(id=login_id, user_id=viewer.id, is_key=False)
+    )
+    if not ended:
+        raise NotFound("login")
+    context.services.access.end_logins(ended)
+    return login_id
