@@ -31,6 +31,7 @@ from resolvers.access_watch import AccessWatch
 from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
+from resolvers.clock import SystemClock
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
@@ -41,13 +42,13 @@ from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
-from resolvers.tokens import TokenService
 from schema.root import build_schema
-from settings import Settings, SettingsError, load_secret_key, load_settings
+from settings import Settings, SettingsError, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
+from web.jwks import jwks_routes
 from web.logs import configure_logging
 from web.pages import routes
 from web.webhook import webhook_routes
@@ -55,6 +56,7 @@ from wiring import (
     Parts,
     create_knowledge,
     create_reembedding,
+    create_tokens,
     follow_changes,
     prepare_knowledge,
     spare_collector,
@@ -85,6 +87,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
             *routes(graphiql=settings.graphiql),
+            *jwks_routes(),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
@@ -146,7 +149,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     await replies.open()
     access = AccessWatch(store, parts.clock, sessions, poll_seconds=parts.access_poll)
     stack.push_async_callback(access.stop)
-    tokens = TokenService(load_secret_key(settings), parts.clock)
+    tokens = create_tokens(settings, parts.clock)
     passwords = parts.passwords()
     stack.callback(passwords.close)
     mailer = Mailer(parts.clock, base_url=settings.base_url)
@@ -367,7 +370,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         settings = load_settings()
-        load_secret_key(settings)
+        create_tokens(settings, SystemClock())
         configure_logging(settings.log_format, settings.log_level)
         match options.command:
             case "migrate":
