@@ -92,7 +92,7 @@ def test_others_verify_with_the_key_set(
     assert not {"d", "p", "q", "k"} & published.keys()
     claims = jwt.decode(
         text,
-        jwt.PyJWK(published),  # type: ignore[arg-type]
+        jwt.PyJWK(published),
         algorithms=[algorithm],
         audience="groundql-api",
         options={"verify_exp": False, "verify_iat": False},
@@ -155,7 +155,7 @@ def test_what_is_not_a_usable_pair() -> None:
         Encoding.PEM, Format.PKCS8, BestAvailableEncryption(b"password")
     )
     for text in (b"", b"SECRET", locked):
-        with pytest.raises(ValueError, match="^it is not a private key in PEM without a password$"):
+        with pytest.raises(ValueError, match=r"^it is not a private key in PEM"):
             key_pair(text)
 
 

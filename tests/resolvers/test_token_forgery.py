@@ -51,6 +51,7 @@ HEADERS: list[dict[str, Any]] = [
     {"typ": "at+jwt"},
     {"cty": "JWT"},
 ]
+NO_ALGORITHM: list[Any] = ["", " none", "none\0", "null", "n\u043ene", None, 0, [], {}]
 KIDS: list[Any] = [
     None,
     "",
@@ -153,7 +154,7 @@ def forgeries(tokens: TokenService, real: str) -> Iterator[str]:
     later = part({**claims, "exp": claims["exp"] + 10**6})
 
     # No algorithm, in every spelling, with and without the old signature.
-    for name in [*spellings("none"), "", " none", "none\0", "null", "n\u043ene", None, 0, [], {}]:
+    for name in (*spellings("none"), *NO_ALGORITHM):
         for text in (body, admin):
             made = f"{part({**header, 'alg': name})}.{text}."
             yield made
@@ -180,13 +181,14 @@ def forgeries(tokens: TokenService, real: str) -> Iterator[str]:
             for named in (header, {**header, "kid": "other"}, {"typ": "JWT"}):
                 yield hmac_signed({**named, "alg": algorithm}, admin, key, algorithm)
     # Keys of the attacker's, with our kid and with headers that bring or fetch them.
-    for algorithm, own in {
+    owned: dict[str, Any] = {
         "RS256": OWN_RSA,
         "RS512": OWN_RSA,
         "PS256": OWN_RSA,
         "ES256": OWN_EC,
         "EdDSA": OWN_ED,
-    }.items():
+    }
+    for algorithm, own in owned.items():
         for extra in [{}, *HEADERS]:
             if "b64" not in extra:
                 yield jwt.encode(claims, own, algorithm, headers={"kid": header["kid"], **extra})

@@ -58,7 +58,7 @@ def test_keys_that_cannot_be_used(tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match=message):
             create_tokens(test_settings(tmp_path, "", **changes), SystemClock())
     (tmp_path / "bad.pem").write_text("PRIVATE")
-    with pytest.raises(SettingsError, match="bad.pem cannot be used: it is not a private key"):
+    with pytest.raises(SettingsError, match=r"bad\.pem cannot be used: it is not a private key"):
         create_tokens(
             test_settings(tmp_path, "", signing_key_file=str(tmp_path / "bad.pem")), SystemClock()
         )
