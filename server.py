@@ -22,6 +22,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+import backup_commands
 import commands
 from console import IndexingBar, announce, console
 from jobs.mail_delivery import create_delivery
@@ -363,6 +364,13 @@ def main(arguments: list[str] | None = None) -> int:
         "create-admin", help="make somebody ADMIN, with a new account if there is none"
     )
     admin.add_argument("email", metavar="EMAIL")
+    for name, text in (
+        ("backup", "copy the SQLite database to a file, also beside a running server"),
+        ("restore", "put a backup in the place of the SQLite database; stop the server first"),
+    ):
+        copying = subparsers.add_parser(name, help=text)
+        copying.add_argument("file", type=Path, metavar="FILE")
+        copying.add_argument("--force", action="store_true", help="overwrite what is there")
     options = parser.parse_args(arguments)
 
     if options.command == "schema":
@@ -379,6 +387,10 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(commands.ingest(settings, options.folder))
             case "create-admin":
                 return asyncio.run(commands.create_admin(settings, options.email, _ask_password))
+            case "backup":
+                return asyncio.run(backup_commands.backup(settings, options.file, options.force))
+            case "restore":
+                return asyncio.run(backup_commands.restore(settings, options.file, options.force))
             case "ask":
                 return asyncio.run(commands.ask(settings, options.question))
         return serve(settings)

@@ -156,6 +156,11 @@ class Store:
     async def close(self) -> None:
         await self._context.close_connections()
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory and for PostgreSQL."""
+        return self._path
+
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """Hold the database as its one server: a second one would end the replies of the first.
