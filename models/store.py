@@ -37,6 +37,7 @@ MODEL_MODULES = [
     "models.ingestion",
     "models.approved_answer",
     "models.unanswered",
+    "models.second_factor",
 ]
 
 

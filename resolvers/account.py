@@ -13,7 +13,7 @@ from tortoise.exceptions import IntegrityError
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
-from resolvers import email_address
+from resolvers import email_address, second_factor
 from resolvers.context import Context, Services, Viewer
 from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
 from resolvers.passwords import check_password
@@ -183,13 +183,17 @@ def _checked_name(name: str | None, email: str) -> str:
 # ---- logins --------------------------------------------------------------------------------------
 
 
-async def login(context: Context, *, email: str, password: str) -> AuthTokensData:
-    """Sign in on this device.
+async def login(
+    context: Context, *, email: str, password: str, code: str | None = None
+) -> AuthTokensData:
+    """Sign in on this device. `code` is of the second factor, for who has one.
 
     Raises:
         InvalidCredentials: the same, after the same time, for an unknown address and for a wrong
             password.
         EmailNotVerified: the password is right, but the address must be confirmed first.
+        SecondFactorRequired: the password is right, but the code is missing or wrong.
+        RateLimited: too many codes were tried.
     """
     services = context.services
     try:
@@ -201,6 +205,7 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
         raise InvalidCredentials
     if services.require_verified_email and user.email_verified_at is None:
         raise EmailNotVerified
+    await second_factor.require_code(services, user, code)
     new_hash = (
         await services.passwords.hash(password)
         if services.passwords.needs_rehash(user.password_hash)

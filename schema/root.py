@@ -35,6 +35,7 @@ from schema.organising import OrganisingMutation, OrganisingQuery
 from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
+from schema.second_factor import SecondFactorMutation, SecondFactorQuery
 from schema.session_events import (
     SESSION_EVENTS,
     SessionEventsMutation,
@@ -92,6 +93,7 @@ Query = merge_types(
     "Query",
     (
         AccountQuery,
+        SecondFactorQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -109,6 +111,7 @@ Mutation = merge_types(
     "Mutation",
     (
         AccountMutation,
+        SecondFactorMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,
