@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow faults lint types format schema migrations evaluate benchmarks calibrate lock clean
+.PHONY: help install run test test-slow faults lint types format schema migrations evaluate benchmarks calibrate lock sbom audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,5 +81,19 @@ lock: $(BIN)/python ## Pin all dependencies anew (needs uv)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/python tools/lock.py
 
+# Tools that look at the environment have one of their own, so that they are not found in it.
+TOOLS := .venv-tools
+$(TOOLS)/.installed: | $(BIN)/python
+	$(BIN)/python -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		"cyclonedx-bom>=7,<8" "pip-licenses>=5,<6" "pip-audit>=2.10,<3"
+	@touch $@
+
+sbom: $(STAMP) $(TOOLS)/.installed ## Write what is installed as CycloneDX, and its licences, to build/
+	$(BIN)/python tools/sbom.py $(TOOLS)/bin $(BIN)/python build
+
+audit: $(TOOLS)/.installed ## Look up known faults of the pinned packages (needs PyPI's own service)
+	$(TOOLS)/bin/pip-audit --disable-pip --no-deps --strict -r requirements.lock
+
 clean: ## Remove the virtual environment and caches (your data stays)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

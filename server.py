@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
+import backup_commands
 import commands
 from console import IndexingBar, announce, console
 from jobs.mail_delivery import create_delivery
@@ -34,6 +35,7 @@ from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.attempts import Attempts
+from resolvers.clock import SystemClock
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
@@ -44,14 +46,14 @@ from resolvers.presence import Presence
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
-from resolvers.tokens import TokenService
 from schema.root import build_schema
-from settings import Settings, SettingsError, load_secret_key, load_settings
+from settings import Settings, SettingsError, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from web.data_export import export_routes
 from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
+from web.jwks import jwks_routes
 from web.logs import configure_logging
 from web.pages import routes
 from web.webhook import webhook_routes
@@ -59,6 +61,7 @@ from wiring import (
     Parts,
     create_knowledge,
     create_reembedding,
+    create_tokens,
     follow_changes,
     prepare_knowledge,
     spare_collector,
@@ -90,6 +93,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             WebSocketRoute("/graphql", _GraphQL()),
             *export_routes(),
             *routes(graphiql=settings.graphiql),
+            *jwks_routes(),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
@@ -151,7 +155,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     await replies.open()
     access = AccessWatch(store, parts.clock, sessions, poll_seconds=parts.access_poll)
     stack.push_async_callback(access.stop)
-    tokens = TokenService(load_secret_key(settings), parts.clock)
+    tokens = create_tokens(settings, parts.clock)
     passwords = parts.passwords()
     stack.callback(passwords.close)
     mailer = Mailer(parts.clock, base_url=settings.base_url)
@@ -371,6 +375,13 @@ def main(arguments: list[str] | None = None) -> int:
         "create-admin", help="make somebody ADMIN, with a new account if there is none"
     )
     admin.add_argument("email", metavar="EMAIL")
+    for name, text in (
+        ("backup", "copy the SQLite database to a file, also beside a running server"),
+        ("restore", "put a backup in the place of the SQLite database; stop the server first"),
+    ):
+        copying = subparsers.add_parser(name, help=text)
+        copying.add_argument("file", type=Path, metavar="FILE")
+        copying.add_argument("--force", action="store_true", help="overwrite what is there")
     options = parser.parse_args(arguments)
 
     if options.command == "schema":
@@ -378,7 +389,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     try:
         settings = load_settings()
-        load_secret_key(settings)
+        create_tokens(settings, SystemClock())
         configure_logging(settings.log_format, settings.log_level)
         match options.command:
             case "migrate":
@@ -387,6 +398,10 @@ def main(arguments: list[str] | None = None) -> int:
                 return asyncio.run(commands.ingest(settings, options.folder))
             case "create-admin":
                 return asyncio.run(commands.create_admin(settings, options.email, _ask_password))
+            case "backup":
+                return asyncio.run(backup_commands.backup(settings, options.file, options.force))
+            case "restore":
+                return asyncio.run(backup_commands.restore(settings, options.file, options.force))
             case "ask":
                 return asyncio.run(commands.ask(settings, options.question))
         return serve(settings)

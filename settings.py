@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -43,6 +44,20 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="Signs access tokens; at least 32 characters. "
         "Empty: a random one is made once and kept in DATA_DIR.",
+    )
+    former_secret_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Earlier values of SECRET_KEY, separated by commas, each as KEY@END, such as "
+        "…@2026-12-01T00:00Z: until then what they signed is accepted.",
+    )
+    signing_key_file: str = Field(
+        "",
+        description="A private key in PEM, Ed25519 or RSA, that signs access tokens instead of "
+        "SECRET_KEY, so that others verify them with /.well-known/jwks.json.",
+    )
+    former_signing_key_files: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Earlier SIGNING_KEY_FILEs, separated by commas, each as FILE@END.",
     )
     public_url: str = Field(
         "",
@@ -233,6 +248,26 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is not an origin such as https://shop.example")
         return value
 
+    @field_validator("former_secret_keys")
+    @classmethod
+    def _check_former_secret_keys(cls, value: SecretStr) -> SecretStr:
+        for part in _parts(value.get_secret_value()):
+            if len(_with_end(part)[0]) < 32:
+                raise ValueError("each key must have at least 32 characters")
+        return value
+
+    @field_validator("former_signing_key_files", mode="before")
+    @classmethod
+    def _split_files(cls, value: Any) -> Any:
+        return tuple(_parts(value)) if isinstance(value, str) else value
+
+    @field_validator("former_signing_key_files")
+    @classmethod
+    def _check_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            _with_end(part)
+        return value
+
     @field_validator("link_allow_list", mode="before")
     @classmethod
     def _split_hosts(cls, value: Any) -> Any:
@@ -304,6 +339,16 @@ class Settings(BaseSettings):
         return self
 
     @property
+    def former_secrets(self) -> list[tuple[str, datetime]]:
+        """FORMER_SECRET_KEYS: each key with its end."""
+        return [_with_end(part) for part in _parts(self.former_secret_keys.get_secret_value())]
+
+    @property
+    def former_signing_keys(self) -> list[tuple[str, datetime]]:
+        """FORMER_SIGNING_KEY_FILES: each file with its end."""
+        return [_with_end(part) for part in self.former_signing_key_files]
+
+    @property
     def store_url(self) -> str:
         """DATABASE_URL with its default filled in."""
         return self.database_url or f"sqlite://{(self.data_dir / 'groundql.db').absolute()}"
@@ -312,6 +357,23 @@ class Settings(BaseSettings):
     def base_url(self) -> str:
         """PUBLIC_URL with its default filled in, without a slash at the end."""
         return self.public_url or f"http://localhost:{self.port}"
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _with_end(part: str) -> tuple[str, datetime]:
+    """What stands before the last @, and the time behind it."""
+    name, _, text = part.rpartition("@")
+    try:
+        end = datetime.fromisoformat(text.strip())
+    except ValueError:
+        end = None
+    if not name.strip() or end is None or end.tzinfo is None:
+        # Not quoted: it may be a key.
+        raise ValueError("each part must end with @ and a time such as 2026-12-01T00:00Z")
+    return name.strip(), end
 
 
 def load_settings(**overrides: Any) -> Settings:

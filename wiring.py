@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -35,7 +36,9 @@ from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.reembedding import Reembedding
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import TYPING_SECONDS
-from settings import Settings
+from resolvers.signing_keys import SigningKey, key_pair
+from resolvers.tokens import TokenService
+from settings import Settings, SettingsError, load_secret_key
 
 log = logging.getLogger("groundql")
 
@@ -86,6 +89,36 @@ def create_knowledge(settings: Settings, parts: Parts, store: Store) -> Knowledg
             "link_hosts": settings.link_allow_list,
         },
     )
+
+
+def create_tokens(settings: Settings, clock: Clock) -> TokenService:
+    """What signs and reads access tokens, with the present keys and the former ones.
+
+    Raises:
+        SettingsError: a key cannot be read or can be guessed.
+    """
+    try:
+        return TokenService(
+            load_secret_key(settings),
+            clock,
+            former_secrets=settings.former_secrets,
+            pair=_read_pair(settings.signing_key_file) if settings.signing_key_file else None,
+            former_pairs=[
+                _read_pair(file, ends_at=end) for file, end in settings.former_signing_keys
+            ],
+        )
+    except ValueError as error:
+        raise SettingsError(f"SECRET_KEY or FORMER_SECRET_KEYS is wrong: {error}.") from None
+
+
+def _read_pair(file: str, *, ends_at: datetime | None = None) -> SigningKey:
+    try:
+        return key_pair(Path(file).read_bytes(), ends_at=ends_at)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:
+        reason = str(error)
+    raise SettingsError(f"The signing key {file} cannot be used: {reason}.")
 
 
 def create_parser(settings: Settings) -> DocumentParser:

@@ -40,6 +40,7 @@ MODEL_MODULES = [
     "models.ingestion",
     "models.approved_answer",
     "models.unanswered",
+    "models.second_factor",
 ]
 
 
@@ -158,6 +159,11 @@ class Store:
 
     async def close(self) -> None:
         await self._context.close_connections()
+
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None for one in memory and for PostgreSQL."""
+        return self._path
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:

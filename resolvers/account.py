@@ -14,7 +14,7 @@ from models.api_key import ApiScope
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
-from resolvers import email_address
+from resolvers import email_address, second_factor
 from resolvers.api_keys import find_key
 from resolvers.attempts import PASSWORD_TRIES, Rule, network_of
 from resolvers.context import Context, Services, Viewer
@@ -241,8 +241,10 @@ async def find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | No
 # ---- logins --------------------------------------------------------------------------------------
 
 
-async def login(context: Context, *, email: str, password: str) -> AuthTokensData:
-    """Sign in on this device.
+async def login(
+    context: Context, *, email: str, password: str, code: str | None = None
+) -> AuthTokensData:
+    """Sign in on this device. `code` is of the second factor, for who has one.
 
     Tries are counted by the address and the network that they come from, so that whoever guesses
     shuts out nobody elsewhere.
@@ -251,7 +253,8 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
         InvalidCredentials: the same, after the same time, for an unknown address and for a wrong
             password; or the account is suspended, for the right one.
         EmailNotVerified: the password is right, but the address must be confirmed first.
-        RateLimited: too many wrong passwords.
+        SecondFactorRequired: the password is right, but the code is missing or wrong.
+        RateLimited: too many wrong passwords or codes were tried.
     """
     services = context.services
     try:
@@ -270,6 +273,7 @@ async def login(context: Context, *, email: str, password: str) -> AuthTokensDat
         raise EmailNotVerified
     if user.suspended_at is not None:
         raise InvalidCredentials("This account is suspended; ask an administrator.")
+    await second_factor.require_code(services, user, code)
     if services.passwords.needs_rehash(user.password_hash):
         await _renew_hash(services, user, password)
     return await begin_login(context, user)

@@ -5,6 +5,7 @@ DomainError
 │   ├── InvalidInput      a field of the input; `.field` names it
 │   ├── InvalidCredentials
 │   ├── EmailNotVerified
+│   ├── SecondFactorRequired
 │   ├── InvalidToken
 │   ├── NotFound          does not exist, or not for this person
 │   └── RateLimited       `.retry_after_seconds`
@@ -41,6 +42,11 @@ class InvalidCredentials(Problem):
 class EmailNotVerified(Problem):
     def __init__(self) -> None:
         super().__init__("Please verify your address first: open the link in the mail we sent.")
+
+
+class SecondFactorRequired(Problem):
+    def __init__(self, message: str = "Give the code that your authenticator app shows.") -> None:
+        super().__init__(message)
 
 
 class InvalidToken(Problem):

@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,15 +21,16 @@ from models.login import Login
 from models.user import User
 from resolvers.clock import Clock
 from resolvers.errors import InvalidToken
+from resolvers.signing_keys import SigningKey, key_set, shared_key
 
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_PREFIX = "gqr_"
 EMAIL_PREFIX = "gqe_"
 KEY_PREFIX = "gqk_"
 
-_ALGORITHM = "HS256"
 _LEEWAY = 10  # seconds that the clocks of two of our servers may differ
 _MAX_LENGTH = 4096
+_MAX_KNOWN = 4096  # tokens whose signature is remembered; about 1 KB each
 _COMPACT_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")  # RFC 7515, 7.1
 _REQUIRED = ["iss", "aud", "sub", "sid", "jti", "iat", "exp", "typ"]
 
@@ -43,10 +46,20 @@ class AccessClaims:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    claims: AccessClaims
+    key: SigningKey
+
+
 class TokenService:
     """Makes and reads access tokens.
 
-    The header's `kid` names the key, so a later key can sign while an earlier one is still read.
+    The header's `kid` names the key and nothing else does: a key has one algorithm, former keys
+    are read until their end, and headers that bring a key of their own are not looked at.
+
+    Whose signature was right is remembered, since checking it takes longer than the rest of an
+    operation's beginning. Times, and the ends of keys, are compared each time.
     """
 
     def __init__(
@@ -54,23 +67,36 @@ class TokenService:
         secret: str,
         clock: Clock,
         *,
+        former_secrets: Sequence[tuple[str, datetime]] = (),
+        pair: SigningKey | None = None,
+        former_pairs: Sequence[SigningKey] = (),
         issuer: str = "groundql",
         audience: str = "groundql-api",
     ) -> None:
         """
+        `pair` signs access tokens instead of `secret`, which then signs only what stays here. Each
+        former secret comes with its end.
+
         Raises:
-            ValueError: the secret has less than 32 bytes, the size of HS256's hash (RFC 7518).
+            ValueError: a secret is too short or can be guessed.
         """
-        if len(secret.encode()) < 32:
-            raise ValueError("the secret that signs access tokens must have at least 32 bytes")
         self._clock = clock
         self._issuer = issuer
         self._audience = audience
-        self._kid = _key_id(secret)
-        self._keys = {self._kid: secret}
+        present = shared_key(secret)
+        self._secret = secret
+        self._former = tuple(shared_key(text, ends_at=end) for text, end in former_secrets)
+        self._key = pair or present
+        # The present key comes last: it counts though it is named as a former one, too.
+        self._keys = {key.kid: key for key in (*self._former, *former_pairs, self._key)}
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     def __repr__(self) -> str:
-        return f"<TokenService {self._kid}>"
+        return f"<TokenService {self._key.kid}>"
+
+    def public_keys(self) -> dict[str, list[dict[str, str]]]:
+        """The JWKS document by which others verify our access tokens."""
+        return key_set(tuple(self._keys.values()), self._clock.now())
 
     def access_token(self, user: User, login: Login) -> tuple[str, datetime]:
         """A token of 15 minutes for this login, and when it expires."""
@@ -87,15 +113,22 @@ class TokenService:
             "typ": "access",
         }
         text = jwt.encode(
-            claims, self._keys[self._kid], algorithm=_ALGORITHM, headers={"kid": self._kid}
+            claims,
+            self._key.private,
+            algorithm=self._key.algorithm,
+            headers={"kid": self._key.kid},
         )
         return text, datetime.fromtimestamp(expires_at, UTC)
 
     def sign(self, purpose: bytes, data: bytes) -> bytes:
         """HMAC-SHA-256 of `data`, with a key that the secret gives for this purpose alone."""
-        secret = self._keys[self._kid].encode()
-        key = hmac.digest(secret, b"groundql " + purpose, hashlib.sha256)
-        return hmac.digest(key, data, hashlib.sha256)
+        return _sign(self._secret, purpose, data)
+
+    def signatures(self, purpose: bytes, data: bytes) -> list[bytes]:
+        """What `sign` gives, and what it gave with the former secrets that still count."""
+        now = self._clock.now()
+        former = [key.private for key in self._former if key.counts(now)]
+        return [_sign(secret, purpose, data) for secret in (self._secret, *former)]
 
     def next_refresh_token(self, token: str) -> tuple[str, str]:
         """The refresh token that follows this one, and the hash under which it is stored.
@@ -115,43 +148,58 @@ class TokenService:
         Raises:
             InvalidToken: for anything else, whatever it is.
         """
-        claims = self._signed_claims(token)
-        issued_at, expires_at = _seconds(claims, "iat"), _seconds(claims, "exp")
+        claims = self._verified(token)
         now = self._clock.now().timestamp()
-        if claims["typ"] != "access" or issued_at > now + _LEEWAY:
+        if claims.issued_at.timestamp() > now + _LEEWAY:
             raise _malformed()
-        if expires_at <= now - _LEEWAY:
+        if claims.expires_at.timestamp() <= now - _LEEWAY:
             raise InvalidToken("The access token has expired; refresh it.")
-        try:
-            return AccessClaims(
-                user_id=UUID(claims["sub"]),
-                login_id=UUID(claims["sid"]),
-                token_id=claims["jti"],
-                issued_at=datetime.fromtimestamp(issued_at, UTC),
-                expires_at=datetime.fromtimestamp(expires_at, UTC),
-            )
-        except (ValueError, AttributeError, TypeError, OverflowError, OSError):
-            raise _malformed() from None
+        return claims
 
     def read_login(self, token: str) -> UUID | None:
         """The login that an access token of ours belongs to, also once it has expired: a socket
         outlives the token that it was opened with. None for anything else."""
         try:
-            return UUID(self._signed_claims(token)["sid"])
-        except (InvalidToken, ValueError, AttributeError, TypeError):
+            return self._verified(token).login_id
+        except InvalidToken:
             return None
 
-    def _signed_claims(self, token: str) -> dict[str, Any]:
+    def _verified(self, token: str) -> AccessClaims:
+        """The claims of an access token with a right signature of a key that counts now."""
+        # The text itself is not kept: memory that leaks should hold no token.
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is not None:
+            self._known.move_to_end(digest)
+            key = known.key
+        else:
+            key = self._named_key(token)
+        if not key.counts(self._clock.now()):
+            raise _malformed()
+        if known is None:
+            known = _Known(_access_claims(self._signed_claims(token, key)), key)
+            self._known[digest] = known
+            if len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
+        return known.claims
+
+    def _named_key(self, token: str) -> SigningKey:
         if len(token) > _MAX_LENGTH or not _COMPACT_FORM.fullmatch(token):
             raise _malformed()
         try:
             key = self._keys.get(jwt.get_unverified_header(token).get("kid", ""))
-            if key is None:
-                raise _malformed()
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise _malformed() from None
+        if key is None:
+            raise _malformed()
+        return key
+
+    def _signed_claims(self, token: str, key: SigningKey) -> dict[str, Any]:
+        try:
             claims: dict[str, Any] = jwt.decode(
                 token,
-                key,
-                algorithms=[_ALGORITHM],
+                key.public,
+                algorithms=[key.algorithm],
                 issuer=self._issuer,
                 audience=self._audience,
                 options={
@@ -183,8 +231,26 @@ def hash_opaque_token(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _key_id(secret: str) -> str:
-    return hashlib.sha256(b"groundql key id\0" + secret.encode()).hexdigest()[:16]
+def _access_claims(claims: dict[str, Any]) -> AccessClaims:
+    issued_at, expires_at = _seconds(claims, "iat"), _seconds(claims, "exp")
+    # None of ours begins later than it was made.
+    if claims["typ"] != "access" or "nbf" in claims:
+        raise _malformed()
+    try:
+        return AccessClaims(
+            user_id=UUID(claims["sub"]),
+            login_id=UUID(claims["sid"]),
+            token_id=claims["jti"],
+            issued_at=datetime.fromtimestamp(issued_at, UTC),
+            expires_at=datetime.fromtimestamp(expires_at, UTC),
+        )
+    except (ValueError, AttributeError, TypeError, OverflowError, OSError):
+        raise _malformed() from None
+
+
+def _sign(secret: str, purpose: bytes, data: bytes) -> bytes:
+    key = hmac.digest(secret.encode(), b"groundql " + purpose, hashlib.sha256)
+    return hmac.digest(key, data, hashlib.sha256)
 
 
 def _seconds(claims: dict[str, Any], name: str) -> int:

@@ -21,6 +21,7 @@ from schema.errors import (
     InvalidInput,
     InvalidToken,
     RateLimited,
+    SecondFactorRequired,
     answers_problems,
 )
 from schema.node import Node, global_id, row_id
@@ -139,6 +140,11 @@ class RegisterInput:
 class LoginInput:
     email: str = strawberry.field(description="The address of the account; case does not matter.")
     password: str = strawberry.field(description="The password.")
+    code: str | None = strawberry.field(
+        default=UNSET,
+        description="For who has a second factor: the code that the authenticator app shows, or a "
+        "recovery code. Without it the answer is SecondFactorRequired.",
+    )
 
 
 RegisterResult = Annotated[
@@ -146,7 +152,7 @@ RegisterResult = Annotated[
     strawberry.union("RegisterResult", description="The outcome of register."),
 ]
 LoginResult = Annotated[
-    AuthTokens | InvalidCredentials | EmailNotVerified | RateLimited,
+    AuthTokens | InvalidCredentials | EmailNotVerified | SecondFactorRequired | RateLimited,
     strawberry.union("LoginResult", description="The outcome of login."),
 ]
 RefreshResult = Annotated[
@@ -232,7 +238,12 @@ class AccountMutation:
         input: Annotated[LoginInput, strawberry.argument(description="Who logs in.")],
     ) -> LoginResult:
         return AuthTokens.from_data(
-            await account.login(info.context.app, email=input.email, password=input.password)
+            await account.login(
+                info.context.app,
+                email=input.email,
+                password=input.password,
+                code=given(input.code),
+            )
         )
 
     @strawberry.mutation(

@@ -44,6 +44,14 @@ class EmailNotVerified(Problem):
     pass
 
 
+@strawberry.type(
+    description="The password is right, and a code of the second factor is missing or wrong: call "
+    "again with `code`."
+)
+class SecondFactorRequired(Problem):
+    pass
+
+
 @strawberry.type(description="The token is malformed, unknown, used, revoked or expired.")
 class InvalidToken(Problem):
     pass
@@ -72,6 +80,8 @@ def problem_type(error: errors.Problem, language: Language) -> Problem:
             return InvalidCredentials(message=message)
         case errors.EmailNotVerified():
             return EmailNotVerified(message=message)
+        case errors.SecondFactorRequired():
+            return SecondFactorRequired(message=message)
         case errors.InvalidToken():
             return InvalidToken(message=message)
         case errors.NotFound():

@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 from strawberry import UNSET
 
+from models.user import EDITORS
 from rag.explain import CandidateOutcome, ExplainedCandidate, Explanation, Place
 from resolvers.errors import BadUserInput
 from resolvers.knowledge.explain import explain_message, explain_question
@@ -207,6 +208,8 @@ class ExplainQuery:
             strawberry.argument(description="Only in some documents; for a question only."),
         ] = UNSET,
     ) -> RetrievalExplanation | None:
+        # Who may not ask is told that, and not how to ask.
+        info.context.app.require_role(*EDITORS)
         text, key, chosen = given(question), given(message_id), given(filter)
         if (text is None) == (key is None):
             raise BadUserInput("Give either question or messageId.")

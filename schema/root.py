@@ -39,6 +39,7 @@ from schema.public_links import PublicLinkMutation, PublicLinkQuery
 from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from schema.scopes import guard_roots
+from schema.second_factor import SecondFactorMutation, SecondFactorQuery
 from schema.session_events import (
     SESSION_EVENTS,
     SessionEventsMutation,
@@ -98,6 +99,7 @@ Query = merge_types(
         AccountQuery,
         LoginsQuery,
         ApiKeyQuery,
+        SecondFactorQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -118,6 +120,7 @@ Mutation = merge_types(
         PasswordMutation,
         OwnAccountMutation,
         ApiKeyMutation,
+        SecondFactorMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,

@@ -98,6 +98,10 @@ FOR_PEOPLE: Final = frozenset(
         "liftSuspension",
         "createApiKey",
         "revokeApiKey",
+        "secondFactor",
+        "beginSecondFactor",
+        "confirmSecondFactor",
+        "disableSecondFactor",
         "shareSession",
         "unshareSession",
         "cancelInvitation",
@@ -131,7 +135,7 @@ def _guarded(name: str, resolve: Callable[..., Any]) -> Callable[..., Any]:
     scope = _SCOPES.get(name)
 
     @functools.wraps(resolve)
-    def guarded(source: Any, info: GraphQLResolveInfo[Any], **arguments: Any) -> Any:
+    def guarded(source: Any, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
         viewer = info.context.app.viewer
         if viewer is not None and viewer.scopes is not None and scope not in viewer.scopes:
             raise Forbidden(

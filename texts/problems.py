@@ -53,6 +53,31 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "El nombre no contiene nada visible.",
         "Le nom ne contient rien de visible.",
     ),
+    "Give the code that your authenticator app shows.": (
+        "Bitte geben Sie den Code an, den Ihre Authenticator-App zeigt.",
+        "Indique el código que muestra su aplicación de autenticación.",
+        "Indiquez le code affiché par votre application d'authentification.",
+    ),
+    "The code is wrong or was used; wait for the next one.": (
+        "Der Code ist falsch oder wurde schon benutzt; bitte warten Sie auf den nächsten.",
+        "El código es incorrecto o ya se usó; espere al siguiente.",
+        "Le code est faux ou a déjà servi ; attendez le suivant.",
+    ),
+    "Too many codes were tried; wait before the next one.": (
+        "Es wurden zu viele Codes versucht; bitte warten Sie vor dem nächsten.",
+        "Se han probado demasiados códigos; espere antes del siguiente.",
+        "Trop de codes ont été essayés ; attendez avant le suivant.",
+    ),
+    "There is a second factor already; switch it off first.": (
+        "Es gibt schon einen zweiten Faktor; bitte schalten Sie ihn zuerst aus.",
+        "Ya hay un segundo factor; desactívelo primero.",
+        "Il y a déjà un second facteur ; désactivez-le d'abord.",
+    ),
+    "There is no second factor to confirm; begin anew.": (
+        "Es gibt keinen zweiten Faktor zu bestätigen; bitte beginnen Sie neu.",
+        "No hay ningún segundo factor por confirmar; empiece de nuevo.",
+        "Il n'y a aucun second facteur à confirmer ; recommencez.",
+    ),
     "Please enter an email address.": (
         "Bitte geben Sie eine E-Mail-Adresse ein.",
         "Introduzca una dirección de correo electrónico.",

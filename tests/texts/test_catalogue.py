@@ -21,6 +21,7 @@ PROBLEMS = {
     "InvalidInput": 1,
     "InvalidCredentials": 0,
     "InvalidToken": 0,
+    "SecondFactorRequired": 0,
     "NotFound": 0,
     "RateLimited": 0,
 }

@@ -1,0 +1,206 @@
+"""A second factor for the login: codes of an authenticator app (TOTP, RFC 6238)."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import pyotp
+from pyotp.utils import strings_equal
+from tortoise.expressions import F, Q
+
+from models.second_factor import RecoveryCode, SecondFactor
+from models.user import User
+from resolvers.context import Context, Services
+from resolvers.errors import InvalidCredentials, InvalidInput, RateLimited, SecondFactorRequired
+from resolvers.tokens import hash_opaque_token
+
+log = logging.getLogger("groundql.accounts")
+
+MAX_TRIES: Final = 10  # codes that may be tried without a right one
+TRIES_LAST: Final = timedelta(minutes=15)
+RECOVERY_CODES: Final = 10
+
+_STEP: Final = 30  # seconds that a code is shown
+_DRIFT: Final = 1  # steps that the phone's clock may differ
+_ISSUER: Final = "GroundQL"
+_RECOVERY_BYTES: Final = 10  # 80 bits, 16 letters
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an authenticator app needs; the person sees it once."""
+
+    secret: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    enabled: bool
+    recovery_codes_left: int
+
+
+async def state(context: Context) -> State:
+    """Whether the viewer has a second factor.
+
+    Raises:
+        Unauthenticated
+    """
+    viewer = context.require_viewer()
+    enabled = await _enabled(viewer.user) is not None
+    left = await RecoveryCode.filter(user_id=viewer.id, used_at__isnull=True).count()
+    return State(enabled=enabled, recovery_codes_left=left)
+
+
+async def begin(context: Context, password: str) -> Setup:
+    """A new secret for the viewer's app. It counts once `confirm` has seen a code of it, so that
+    nobody locks themselves out.
+
+    Raises:
+        Unauthenticated
+        InvalidCredentials: the password is wrong.
+        InvalidInput: there is a second factor already.
+    """
+    viewer = context.require_viewer()
+    services = context.services
+    await _require_password(services, viewer.user, password)
+    if await _enabled(viewer.user) is not None:
+        raise InvalidInput("password", "There is a second factor already; switch it off first.")
+    secret = pyotp.random_base32()
+    async with services.store.transaction():
+        await SecondFactor.filter(user_id=viewer.id, confirmed_at__isnull=True).delete()
+        await SecondFactor.create(user=viewer.user, secret=secret, tries_since=services.clock.now())
+    uri = pyotp.TOTP(secret).provisioning_uri(name=viewer.user.email, issuer_name=_ISSUER)
+    return Setup(secret=secret, uri=uri)
+
+
+async def confirm(context: Context, code: str) -> list[str]:
+    """Switch the second factor on; returns the recovery codes, which are shown only now.
+
+    Raises:
+        Unauthenticated, RateLimited
+        InvalidInput: the code is wrong, or nothing waits to be confirmed.
+    """
+    viewer = context.require_viewer()
+    services = context.services
+    row = await SecondFactor.get_or_none(user_id=viewer.id, confirmed_at__isnull=True)
+    if row is None:
+        raise InvalidInput("code", "There is no second factor to confirm; begin anew.")
+    await _count_try(services, row)
+    codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
+    async with services.store.transaction():
+        if not await _take_code(services, row, code):
+            raise InvalidInput("code", "The code is wrong or was used; wait for the next one.")
+        await SecondFactor.filter(id=row.id).update(confirmed_at=services.clock.now())
+        await RecoveryCode.filter(user_id=viewer.id).delete()
+        for one in codes:
+            await RecoveryCode.create(user=viewer.user, code_hash=_recovery_hash(one))
+    log.info("A second factor was switched on: user %s", viewer.id)
+    return codes
+
+
+async def disable(context: Context, *, password: str, code: str) -> None:
+    """Switch it off. It needs the password and a code, which may be a recovery code; without a
+    second factor it changes nothing.
+
+    Raises:
+        Unauthenticated, RateLimited
+        InvalidCredentials: the password is wrong.
+        SecondFactorRequired: the code is.
+    """
+    viewer = context.require_viewer()
+    await _require_password(context.services, viewer.user, password)
+    await require_code(context.services, viewer.user, code)
+    async with context.services.store.transaction():
+        await SecondFactor.filter(user_id=viewer.id).delete()
+        await RecoveryCode.filter(user_id=viewer.id).delete()
+    log.info("A second factor was switched off: user %s", viewer.id)
+
+
+async def require_code(services: Services, user: User, code: str | None) -> None:
+    """Let a person go on who has no second factor, or gives a code of it or a recovery code. For
+    who has shown the password: the answer tells that there is a second factor.
+
+    Raises:
+        SecondFactorRequired: there is no code, or it is wrong or was used.
+        RateLimited: too many were tried.
+    """
+    row = await _enabled(user)
+    if row is None:
+        return
+    if code is None or not code.strip():
+        raise SecondFactorRequired
+    await _count_try(services, row)
+    if await _take_code(services, row, code) or await _take_recovery_code(services, row, code):
+        return
+    raise SecondFactorRequired("The code is wrong or was used; wait for the next one.")
+
+
+async def _enabled(user: User) -> SecondFactor | None:
+    return await SecondFactor.get_or_none(user_id=user.id, confirmed_at__isnull=False)
+
+
+async def _require_password(services: Services, user: User, password: str) -> None:
+    if not await services.passwords.verify(user.password_hash, password):
+        raise InvalidCredentials
+
+
+async def _count_try(services: Services, row: SecondFactor) -> None:
+    """Count a try before it is looked at, so that parallel ones cannot be more.
+
+    Raises:
+        RateLimited
+    """
+    now = services.clock.now()
+    # The time runs from the first try on.
+    await SecondFactor.filter(Q(tries=0) | Q(tries_since__lte=now - TRIES_LAST), id=row.id).update(
+        tries=0, tries_since=now
+    )
+    if not await SecondFactor.filter(id=row.id, tries__lt=MAX_TRIES).update(tries=F("tries") + 1):
+        kept = await SecondFactor.get_or_none(id=row.id)
+        wait = kept.tries_since + TRIES_LAST - now if kept is not None else TRIES_LAST
+        raise RateLimited(
+            "Too many codes were tried; wait before the next one.",
+            retry_after_seconds=max(1, int(wait.total_seconds()) + 1),
+        )
+
+
+async def _take_code(services: Services, row: SecondFactor, code: str) -> bool:
+    """Whether it is a code of the app that was not taken before; now it is."""
+    text = "".join(code.split())
+    now = int(services.clock.now().timestamp()) // _STEP
+    totp = pyotp.TOTP(row.secret, interval=_STEP)
+    for step in range(now - _DRIFT, now + _DRIFT + 1):
+        if strings_equal(totp.generate_otp(step), text):
+            # Of several that come at once with it only one finds the step below.
+            return bool(
+                await SecondFactor.filter(id=row.id, last_step__lt=step).update(
+                    last_step=step, tries=0
+                )
+            )
+    return False
+
+
+async def _take_recovery_code(services: Services, row: SecondFactor, code: str) -> bool:
+    taken = await RecoveryCode.filter(
+        user_id=row.user_id, code_hash=_recovery_hash(code), used_at__isnull=True
+    ).update(used_at=services.clock.now())
+    if taken:
+        await SecondFactor.filter(id=row.id).update(tries=0)
+        log.warning("A recovery code was used: user %s", row.user_id)
+    return bool(taken)
+
+
+def _new_recovery_code() -> str:
+    text = base64.b32encode(secrets.token_bytes(_RECOVERY_BYTES)).decode().lower()
+    return "-".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+def _recovery_hash(code: str) -> str:
+    """SHA-256 is enough for 80 random bits; spaces, hyphens and case do not matter."""
+    return hash_opaque_token("".join(code.split()).replace("-", "").lower())

@@ -1,0 +1,189 @@
+"""A second factor through the real application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pyotp
+import pytest
+
+from models.second_factor import RecoveryCode, SecondFactor
+from rag.embedding.fake import FakeEmbedder
+from tests.application import PASSWORD, Running, running_app, test_settings
+from tests.clock import SettableClock
+
+pytestmark = pytest.mark.anyio
+
+EMAIL = "ada@example.com"
+PROBLEM = "... on Problem { message }"
+LOGIN = f"""mutation($i: LoginInput!) {{ login(input: $i) {{ __typename
+  ... on AuthTokens {{ accessToken }} ... on RateLimited {{ retryAfterSeconds }} {PROBLEM} }} }}"""
+STATE = "{ secondFactor { enabled recoveryCodesLeft } }"
+BEGIN = f"""mutation($p: String!) {{ beginSecondFactor(password: $p) {{ __typename
+  ... on SecondFactorSetup {{ secret uri }} {PROBLEM} }} }}"""
+CONFIRM = f"""mutation($c: String!) {{ confirmSecondFactor(code: $c) {{ __typename
+  ... on RecoveryCodes {{ codes }} {PROBLEM} }} }}"""
+DISABLE = f"""mutation($p: String!, $c: String!) {{
+  disableSecondFactor(password: $p, code: $c) {{ __typename
+    ... on Acknowledged {{ ok }} {PROBLEM} }} }}"""
+WRONG = {
+    "__typename": "SecondFactorRequired",
+    "message": "The code is wrong or was used; wait for the next one.",
+}
+
+
+class Factor:
+    """Ada's second factor, switched on; `code` is what her app shows."""
+
+    def __init__(self, app: Running, clock: SettableClock, token: str) -> None:
+        self.app, self.clock, self.token = app, clock, token
+        self.secret = ""
+        self.recovery: list[str] = []
+
+    def code(self, steps: int = 0) -> str:
+        return pyotp.TOTP(self.secret).at(self.clock.time + timedelta(seconds=30 * steps))
+
+    async def do(self, operation: str, **values: Any) -> Any:
+        (found,) = (await self.app.data(operation, values, self.token)).values()
+        return found
+
+    async def login(self, code: str | None = None, password: str = PASSWORD) -> Any:
+        values = {"email": EMAIL, "password": password, "code": code}
+        return (await self.app.data(LOGIN, {"i": values}))["login"]
+
+
+@pytest.fixture
+async def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+async def factor(
+    anyio_backend: str, empty_database_url: str, tmp_path: Path, clock: SettableClock
+) -> AsyncIterator[Factor]:
+    (tmp_path / "kb").mkdir()
+    settings = test_settings(tmp_path, empty_database_url)
+    async with running_app(settings, embedder=FakeEmbedder(), clock=clock) as app:
+        made = Factor(app, clock, await app.login(EMAIL))
+        setup = await made.do(BEGIN, p=PASSWORD)
+        made.secret = setup["secret"]
+        address = urlsplit(setup["uri"])
+        assert (address.scheme, address.netloc) == ("otpauth", "totp")
+        assert unquote(address.path) == f"/GroundQL:{EMAIL}"
+        assert parse_qs(address.query)["secret"] == [made.secret]
+        assert (await made.login())["__typename"] == "AuthTokens"  # not before it is confirmed
+        wrong = await made.do(CONFIRM, c="000000" if made.code() != "000000" else "111111")
+        assert wrong["__typename"] == "InvalidInput"
+        assert await made.do(STATE) == {"enabled": False, "recoveryCodesLeft": 0}
+        made.recovery = (await made.do(CONFIRM, c=made.code()))["codes"]
+        clock.forward(seconds=60)
+        yield made
+
+
+async def test_a_login_needs_a_code(factor: Factor, clock: SettableClock) -> None:
+    """Without one, and with a wrong one, the answer says what is missing; a wrong password says
+    nothing of it. A code of the step before or after counts, one of two steps away does not."""
+    assert await factor.do(STATE) == {"enabled": True, "recoveryCodesLeft": 10}
+    for code in (None, "", " "):
+        assert await factor.login(code) == {
+            "__typename": "SecondFactorRequired",
+            "message": "Give the code that your authenticator app shows.",
+        }
+    assert await factor.login(factor.code(-2)) == WRONG
+    assert await factor.login(factor.code(2)) == WRONG
+    assert await factor.login("０" * 6) == WRONG
+    bad = await factor.login(factor.code(), password="another sentence")
+    assert bad["__typename"] == "InvalidCredentials"
+    assert (await factor.login(factor.code(-1)))["__typename"] == "AuthTokens"
+    code = factor.code()
+    assert (await factor.login(f"{code[:3]} {code[3:]}"))["__typename"] == "AuthTokens"
+    assert (await factor.login(factor.code(1)))["__typename"] == "AuthTokens"
+
+
+async def test_a_code_counts_once(factor: Factor, clock: SettableClock) -> None:
+    """Also if it comes ten times at once, and no older one counts after it."""
+    code = factor.code()
+    answers = await asyncio.gather(*(factor.login(code) for _ in range(8)))
+    assert sorted(one["__typename"] for one in answers) == [
+        "AuthTokens",
+        *["SecondFactorRequired"] * 7,
+    ]
+    assert await factor.login(code) == WRONG
+    assert await factor.login(factor.code(-1)) == WRONG
+    clock.forward(seconds=30)
+    assert (await factor.login(factor.code()))["__typename"] == "AuthTokens"
+
+
+async def test_recovery_codes_count_once(factor: Factor) -> None:
+    """They stand in for the app, in any case and without hyphens; only their hashes are kept."""
+    first, second = factor.recovery[:2]
+    assert len(set(factor.recovery)) == 10
+    assert all(len(code.replace("-", "")) == 16 for code in factor.recovery)
+    assert (await factor.login(first))["__typename"] == "AuthTokens"
+    assert await factor.login(first) == WRONG
+    typed = second.replace("-", " ").upper()
+    answers = await asyncio.gather(*(factor.login(typed) for _ in range(5)))
+    assert [one["__typename"] for one in answers].count("AuthTokens") == 1
+    assert await factor.do(STATE) == {"enabled": True, "recoveryCodesLeft": 8}
+    factor.app.services.store.bind()
+    kept = await RecoveryCode.all()
+    assert len(kept) == 10
+    assert not any(code in repr([vars(row) for row in kept]) for code in factor.recovery)
+
+
+async def test_guessing_is_limited(factor: Factor, clock: SettableClock) -> None:
+    """Of 40 codes at once 10 are looked at; then even the right one waits for 15 minutes. It is
+    counted for the account, whichever way the codes come."""
+    right = factor.code()
+    guesses = [f"{number:06}" for number in range(1000, 1040)]
+    guesses = [guess for guess in guesses if guess not in {factor.code(n) for n in (-1, 0, 1)}]
+    answers = await asyncio.gather(*(factor.login(guess) for guess in guesses))
+    kinds = [one["__typename"] for one in answers]
+    assert kinds.count("SecondFactorRequired") == 10
+    assert kinds.count("RateLimited") == len(guesses) - 10
+    limited = await factor.login(right)
+    assert limited["__typename"] == "RateLimited"
+    assert 0 < limited["retryAfterSeconds"] <= 901
+    assert (await factor.login(factor.recovery[0]))["__typename"] == "RateLimited"
+    off = await factor.do(DISABLE, p=PASSWORD, c=right)
+    assert off["__typename"] == "RateLimited"
+    clock.forward(minutes=14)
+    factor.token = ""
+    assert (await factor.login(factor.code()))["__typename"] == "RateLimited"
+    clock.forward(minutes=1)
+    assert (await factor.login(factor.code()))["__typename"] == "AuthTokens"
+
+
+async def test_switching_off_needs_both(factor: Factor) -> None:
+    """The password and a code; then the password alone is enough again, and nothing is kept."""
+    wrong = await factor.do(DISABLE, p="another sentence", c=factor.code())
+    assert wrong["__typename"] == "InvalidCredentials"
+    assert await factor.do(DISABLE, p=PASSWORD, c="") == {
+        "__typename": "SecondFactorRequired",
+        "message": "Give the code that your authenticator app shows.",
+    }
+    assert (await factor.do(STATE))["enabled"] is True
+    assert await factor.do(DISABLE, p=PASSWORD, c=factor.recovery[0]) == {
+        "__typename": "Acknowledged",
+        "ok": True,
+    }
+    assert (await factor.login())["__typename"] == "AuthTokens"
+    assert await factor.do(STATE) == {"enabled": False, "recoveryCodesLeft": 0}
+    factor.app.services.store.bind()
+    assert await SecondFactor.all().count() + await RecoveryCode.all().count() == 0
+
+
+async def test_another_one_needs_the_old_one_gone(factor: Factor) -> None:
+    """Who has stolen an open session cannot put another app in the place of the owner's."""
+    wrong = await factor.do(BEGIN, p="another sentence")
+    assert wrong["__typename"] == "InvalidCredentials"
+    again = await factor.do(BEGIN, p=PASSWORD)
+    assert again["message"] == "There is a second factor already; switch it off first."
+    nothing = await factor.do(CONFIRM, c=factor.code())
+    assert nothing["message"] == "There is no second factor to confirm; begin anew."
+    assert (await factor.login(factor.code()))["__typename"] == "AuthTokens"
