@@ -42,6 +42,7 @@ from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
 from resolvers.tokens import TokenService
+from schema.limits import QueryLimits
 from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
 from transport.endpoint import GraphQLEndpoint
@@ -181,7 +182,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(jobs.stop)
 
     endpoint = GraphQLEndpoint(
-        build_schema(),
+        build_schema(QueryLimits(seconds=settings.operation_seconds)),
         ApplicationHooks(services),
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,

@@ -54,6 +54,13 @@ class Settings(BaseSettings):
         description="Web origins of front ends, separated by commas, such as "
         "https://shop.example. The server's own origin is always allowed.",
     )
+    operation_seconds: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a query or mutation may take; 0: no limit. "
+        "Subscriptions have none.",
+    )
     graphiql: bool = Field(True, description="Serve GraphiQL at /graphiql/.")
     log_format: Literal["text", "json"] = Field(
         "text", description="text for people, json for log collectors: one object a line."

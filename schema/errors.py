@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,6 +20,9 @@ INVALID_EMAIL = "The email address is not valid."
 log = logging.getLogger("groundql.schema")
 
 UNAVAILABLE = "The service cannot store or look up anything now. Please try again soon."
+
+# How the parser says it; graphql-core has no class for it.
+_TOO_MANY_TOKENS = re.compile(r"Document contains more than \d+ tokens")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,6 +123,8 @@ def _code(error: GraphQLError) -> str | None:
             return "BAD_USER_INPUT"
         case errors.RateLimited():
             return "RATE_LIMITED"
+        case None | GraphQLError() if _TOO_MANY_TOKENS.search(error.message):
+            return "QUERY_TOO_COMPLEX"
         case None | GraphQLError():
             # Raised by the GraphQL engine itself: syntax, validation, coercion.
             return str((error.extensions or {}).get("code", "BAD_USER_INPUT"))
