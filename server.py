@@ -38,6 +38,7 @@ from resolvers.knowledge.reembedding import Reembedding
 from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
+from resolvers.rates import Allowances, Rates
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
@@ -132,6 +133,10 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     unanswered = UnansweredQuestions(store, parts.clock)
     stack.push_async_callback(unanswered.settle)
     sessions = SessionBus()
+    rates = Rates(
+        allowances(settings), parts.clock, redis_url=settings.redis_url.get_secret_value()
+    )
+    stack.push_async_callback(rates.close)
     replies = ReplyService(
         store,
         parts.clock,
@@ -139,6 +144,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions,
         queue=settings.while_replying == "queue",
         approved=approved,
+        rates=rates,
     )
     replies.nothing_found = unanswered.begin
     titles = SessionTitles(store, knowledge.pipeline, sessions, ask_model=settings.model_titles)
@@ -164,6 +170,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         access=access,
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
         approved=approved,
+        rates=rates,
         require_verified_email=settings.require_verified_email,
     )
     jobs = JobScheduler(
@@ -193,6 +200,17 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     app.state.knowledge = knowledge
     app.state.unanswered = unanswered
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
+
+
+def allowances(settings: Settings) -> Allowances:
+    """A reply is counted as its prompt and an answer as long until its tokens are known."""
+    return Allowances(
+        messages_per_user=settings.messages_per_minute,
+        messages_per_address=settings.address_messages_per_minute,
+        uploads_per_user=settings.uploads_per_minute,
+        tokens_per_day=settings.tokens_per_day,
+        reply_tokens=2 * settings.context_tokens,
+    )
 
 
 def transport_limits(settings: Settings) -> Limits:

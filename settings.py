@@ -61,6 +61,28 @@ class Settings(BaseSettings):
         description="Seconds that a query or mutation may take; 0: no limit. "
         "Subscriptions have none.",
     )
+    messages_per_minute: int = Field(
+        60, ge=0, description="Messages that a user may send in a minute; 0: no limit."
+    )
+    address_messages_per_minute: int = Field(
+        600, ge=0, description="Messages in a minute from one address; 0: no limit."
+    )
+    uploads_per_minute: int = Field(
+        600,
+        ge=0,
+        description="Documents that a user may add or change in a minute; 0: no limit.",
+    )
+    tokens_per_day: int = Field(
+        0,
+        ge=0,
+        description="Tokens of prompts and answers that a user may use in a day (UTC); "
+        "0: no limit.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="redis://user:password@host:port/number, for rates that several servers "
+        "share. Empty: each server counts in memory.",
+    )
     graphiql: bool = Field(True, description="Serve GraphiQL at /graphiql/.")
     log_format: Literal["text", "json"] = Field(
         "text", description="text for people, json for log collectors: one object a line."
@@ -268,6 +290,14 @@ class Settings(BaseSettings):
             parts = urlsplit(url)
             if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
                 raise ValueError("must look like smtp://user:password@host:port")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and urlsplit(url).scheme not in ("redis", "rediss", "redis+unix"):
+            raise ValueError("must begin with redis:// or rediss://")
         return value
 
     @field_validator("public_url", "openai_base_url", "gemini_base_url")

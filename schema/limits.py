@@ -54,7 +54,9 @@ class OperationLimits(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
         document = context.graphql_document
-        operation = document and get_operation_ast(document, context.operation_name)
+        operation = (
+            None if document is None else get_operation_ast(document, context.operation_name)
+        )
         if document is not None and operation is not None:
             measured = measure(context.schema._schema, document, operation)
             self._cost = measured.value(context.variables)

@@ -113,6 +113,10 @@ def test_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
         "database_url": database_url,
         "secret_key": SECRET,
         "shutdown_grace": 0.5,
+        # Most tests are faster than people are.
+        "messages_per_minute": 0,
+        "uploads_per_minute": 0,
+        "address_messages_per_minute": 0,
         **changes,
     }
     return Settings(_env_file=None, **values)
