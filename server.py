@@ -48,6 +48,7 @@ from schema.root import build_schema
 from settings import Settings, SettingsError, load_secret_key, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from web.connections import Patience, patient
 from web.devices import OpenDevices
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
@@ -189,7 +190,12 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(jobs.stop)
 
     endpoint = GraphQLEndpoint(
-        build_schema(QueryLimits(seconds=settings.operation_seconds)),
+        build_schema(
+            QueryLimits(
+                seconds=settings.operation_seconds,
+                subscriptions=settings.subscriptions_per_user,
+            )
+        ),
         ApplicationHooks(services),
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
@@ -217,7 +223,13 @@ def transport_limits(settings: Settings) -> Limits:
     """Room for the longest text and the longest manifest, and for the largest file with what is
     said beside it."""
     megabyte = 1024 * 1024
-    return Limits(body_bytes=8 * megabyte, upload_bytes=(settings.max_upload_mb + 1) * megabyte)
+    return Limits(
+        body_bytes=8 * megabyte,
+        # A little less than the connection has, so that a slow client learns why.
+        body_seconds=9.5,
+        upload_bytes=(settings.max_upload_mb + 1) * megabyte,
+        sockets_per_address=settings.sockets_per_address or None,
+    )
 
 
 async def _prepare(
@@ -338,6 +350,7 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        http=patient(Patience(per_address=settings.connections_per_address)),
         log_config=None,
         access_log=False,
         ws_max_size=Limits().message_bytes,

@@ -78,6 +78,21 @@ class Settings(BaseSettings):
         description="Tokens of prompts and answers that a user may use in a day (UTC); "
         "0: no limit.",
     )
+    connections_per_address: int = Field(
+        256,
+        ge=0,
+        description="Open connections of one address; 0: no limit. Not counted for 127.0.0.1. "
+        "Behind a proxy on another machine: 0.",
+    )
+    sockets_per_address: int = Field(
+        256, ge=0, description="Open WebSockets of one client address; 0: no limit."
+    )
+    subscriptions_per_user: int = Field(
+        100,
+        ge=0,
+        description="Subscriptions that a user, or who is not logged in from one address, may "
+        "have open at once; 0: no limit.",
+    )
     redis_url: SecretStr = Field(
         SecretStr(""),
         description="redis://user:password@host:port/number, for rates that several servers "

@@ -29,6 +29,8 @@ def sample_settings(data_dir: Path, kb_dir: Path) -> Settings:
         messages_per_minute=0,
         address_messages_per_minute=0,
         uploads_per_minute=0,
+        sockets_per_address=0,
+        subscriptions_per_user=0,
     )
 
 

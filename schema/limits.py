@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,7 @@ from graphql import GraphQLError, get_operation_ast
 from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType
 
+from resolvers.context import Context
 from schema.cost import Measure, measure
 
 QUERY_TOO_COMPLEX: Final = "QUERY_TOO_COMPLEX"
@@ -31,6 +33,8 @@ class QueryLimits:
     duplicates: int = 40_000
     # 100 sessions with 100 messages and the session of each are possible, a level below is not.
     cost: int = 25_000
+    subscriptions: int = 0
+    """Open at once for one user, or for one address without a login; 0: no limit."""
     seconds: float = 0.0
     """Time for a query or a mutation; 0: no limit. Subscriptions have none."""
 
@@ -42,14 +46,23 @@ class OperationLimits(SchemaExtension):
     Comes behind the cache of documents, whose validation it prevents.
     """
 
-    def __init__(self, limits: QueryLimits) -> None:
+    def __init__(self, limits: QueryLimits, subscribed: Counter[str] | None = None) -> None:
+        """`subscribed` counts the open subscriptions of everybody."""
         super().__init__()
         self._limits = limits
+        self._subscribed = Counter() if subscribed is None else subscribed
+        self._subscriber: str | None = None
         self._cost: int | None = None
 
     def on_operation(self) -> Iterator[None]:
         self.execution_context.parse_options["max_tokens"] = self._limits.tokens
-        yield
+        try:
+            yield
+        finally:
+            if self._subscriber is not None:
+                self._subscribed[self._subscriber] -= 1
+                if not self._subscribed[self._subscriber]:
+                    del self._subscribed[self._subscriber]
 
     def on_validate(self) -> Iterator[None]:
         context = self.execution_context
@@ -60,7 +73,7 @@ class OperationLimits(SchemaExtension):
         if document is not None and operation is not None:
             measured = measure(context.schema._schema, document, operation)
             self._cost = measured.value(context.variables)
-            found = self._refused(measured, self._cost)
+            found = self._refused(measured, self._cost) or self._subscribe()
             if found is not None:
                 # Before validation, which takes long for some of what is refused here.
                 context.pre_execution_errors = [found]
@@ -89,6 +102,21 @@ class OperationLimits(SchemaExtension):
         limit = self._limits.cost
         left = max(limit - self._cost, 0)
         return {"cost": {"requested": self._cost, "limit": limit, "left": left}}
+
+    def _subscribe(self) -> GraphQLError | None:
+        """Count a subscription, until the operation has ended."""
+        app: Context | None = getattr(self.execution_context.context, "app", None)
+        if app is None or not self._limits.subscriptions or not self._is_subscription:
+            return None
+        who = str(app.viewer.id) if app.viewer else app.address
+        if self._subscribed[who] >= self._limits.subscriptions:
+            return GraphQLError(
+                f"{self._limits.subscriptions} subscriptions are open already. End one first.",
+                extensions={"code": "RATE_LIMITED", "retryAfterSeconds": 1},
+            )
+        self._subscribed[who] += 1
+        self._subscriber = who
+        return None
 
     @property
     def _is_subscription(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import strawberry
@@ -146,6 +147,7 @@ class _Schema(strawberry.Schema):
 def build_schema(limits: QueryLimits | None = None) -> strawberry.Schema:
     """The executable schema. Parsed and validated documents are kept, the least used one goes."""
     chosen = limits or QueryLimits()
+    subscribed: Counter[str] = Counter()
     return _Schema(
         query=Query,
         mutation=Mutation,
@@ -166,7 +168,7 @@ def build_schema(limits: QueryLimits | None = None) -> strawberry.Schema:
             ApprovedAnswer,
             UnansweredGroup,
         ],
-        extensions=[DocumentCache().extension, lambda: OperationLimits(chosen)],
+        extensions=[DocumentCache().extension, lambda: OperationLimits(chosen, subscribed)],
         execution_context_class=BreadthFirstExecution,
         config=StrawberryConfig(),
     )

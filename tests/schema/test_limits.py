@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -306,3 +308,33 @@ async def test_an_operation_has_its_time() -> None:
     assert [getattr(one, "data", None) for one in results] == [{"tick": 1}]
     (slow,) = [one async for one in await schema.stream("{ slow }")]
     assert "OPERATION_TIMEOUT" in str([error.extensions for error in getattr(slow, "errors", [])])
+
+
+async def test_subscriptions_are_counted() -> None:
+    """One more than allowed is refused; when one has ended there is room again. Others have their
+    own number."""
+    subscribed: Counter[str] = Counter()
+    limits = QueryLimits(subscriptions=1)
+    schema = strawberry.Schema(
+        Slow, subscription=Ticks, extensions=[lambda: OperationLimits(limits, subscribed)]
+    )
+
+    def caller(address: str) -> Any:
+        return SimpleNamespace(app=SimpleNamespace(viewer=None, address=address))
+
+    async def begin(address: str) -> Any:
+        stream = await schema.stream("subscription { tick }", context_value=caller(address))
+        return stream, await anext(stream)
+
+    first, result = await begin("192.0.2.1")
+    assert result.data == {"tick": 1}
+    second, refused = await begin("192.0.2.1")
+    assert refused.errors[0].extensions["code"] == "RATE_LIMITED"
+    other, result = await begin("192.0.2.2")
+    assert result.data == {"tick": 1}
+    for stream in (first, second, other):
+        await stream.aclose()
+    assert not subscribed
+    again, result = await begin("192.0.2.1")
+    assert result.data == {"tick": 1}
+    await again.aclose()
