@@ -200,7 +200,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
     )
-    access.start(OpenDevices(endpoint, tokens))
+    access.start(OpenDevices(endpoint, tokens, parts.clock))
     app.state.endpoint = endpoint
     app.state.services = services
     app.state.knowledge = knowledge

@@ -73,7 +73,7 @@ class Rates:
         self._clock = clock
         self._memory: Storage = MemoryStorage()
         self._shared: Storage | None = None
-        self._pool: ConnectionPool[Any] | None = None
+        self._pool: ConnectionPool | None = None
         if redis_url:
             self._pool = ConnectionPool.from_url(redis_url.replace("redis+unix", "unix"))
             self._shared = RedisStorage(

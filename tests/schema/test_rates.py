@@ -59,7 +59,7 @@ async def test_a_budget_is_spent(scripted: Running) -> None:
     """The tokens of a reply that has ended count, and are known after a restart."""
     token = await scripted.login("thrifty@example.com")
     ask = SEND.replace("sendMessage(", "sendMessage: ask(")
-    with allowing(scripted, Allowances(tokens_per_day=1, reply_tokens=1)):
+    with allowing(scripted, Allowances(tokens_per_day=2, reply_tokens=1)):
         question = {"i": {"content": "How long may I return an item?", "clientKey": "b1"}}
         assert (await scripted.data(ask, question, token))["sendMessage"]["__typename"] == (
             "SendMessagePayload"
