@@ -50,6 +50,7 @@ from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from web.connections import Patience, patient
 from web.devices import OpenDevices
+from web.headers import SecurityHeaders
 from web.hooks import ApplicationHooks
 from web.logs import configure_logging
 from web.pages import routes
@@ -87,11 +88,12 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         routes=[
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
-            *routes(graphiql=settings.graphiql),
+            *routes(graphiql=settings.serves_graphiql),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(SecurityHeaders, https=settings.base_url.startswith("https://")),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
@@ -99,10 +101,10 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
                 allow_headers=["authorization", "content-type", "x-request-id"],
                 expose_headers=["x-request-id"],
                 max_age=3600,
-            )
+            ),
         ],
     )
-    app.state.graphiql = settings.graphiql
+    app.state.graphiql = settings.serves_graphiql
     return app
 
 
@@ -194,9 +196,10 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
             QueryLimits(
                 seconds=settings.operation_seconds,
                 subscriptions=settings.subscriptions_per_user,
+                introspection_for_all=not settings.production,
             )
         ),
-        ApplicationHooks(services),
+        ApplicationHooks(services, production=settings.production),
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
     )
@@ -285,7 +288,9 @@ class _Server(uvicorn.Server):
             return
         knowledge: KnowledgeBase = self._app.state.knowledge
         url = (
-            f"http://localhost:{self._settings.port}/graphiql/" if self._settings.graphiql else None
+            f"http://localhost:{self._settings.port}/graphiql/"
+            if self._settings.serves_graphiql
+            else None
         )
         bar = IndexingBar(knowledge)
         bar.start()

@@ -98,7 +98,14 @@ class Settings(BaseSettings):
         description="redis://user:password@host:port/number, for rates that several servers "
         "share. Empty: each server counts in memory.",
     )
-    graphiql: bool = Field(True, description="Serve GraphiQL at /graphiql/.")
+    production: bool = Field(
+        False,
+        description="Tell strangers nothing about the schema: no introspection and general "
+        "messages without a login, and GraphiQL only if GRAPHIQL=true is set.",
+    )
+    graphiql: bool = Field(
+        True, description="Serve GraphiQL at /graphiql/. With PRODUCTION: only if set."
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="text for people, json for log collectors: one object a line."
     )
@@ -338,6 +345,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """DATABASE_URL with its default filled in."""
         return self.database_url or f"sqlite://{(self.data_dir / 'groundql.db').absolute()}"
+
+    @property
+    def serves_graphiql(self) -> bool:
+        """Whether GraphiQL is there."""
+        return self.graphiql and (not self.production or "graphiql" in self.model_fields_set)
 
     @property
     def base_url(self) -> str:

@@ -35,6 +35,8 @@ class QueryLimits:
     cost: int = 25_000
     subscriptions: int = 0
     """Open at once for one user, or for one address without a login; 0: no limit."""
+    introspection_for_all: bool = True
+    """Else it needs a login."""
     seconds: float = 0.0
     """Time for a query or a mutation; 0: no limit. Subscriptions have none."""
 
@@ -73,7 +75,11 @@ class OperationLimits(SchemaExtension):
         if document is not None and operation is not None:
             measured = measure(context.schema._schema, document, operation)
             self._cost = measured.value(context.variables)
-            found = self._refused(measured, self._cost) or self._subscribe()
+            found = (
+                self._refused(measured, self._cost)
+                or self._introspection(measured)
+                or self._subscribe()
+            )
             if found is not None:
                 # Before validation, which takes long for some of what is refused here.
                 context.pre_execution_errors = [found]
@@ -102,6 +108,17 @@ class OperationLimits(SchemaExtension):
         limit = self._limits.cost
         left = max(limit - self._cost, 0)
         return {"cost": {"requested": self._cost, "limit": limit, "left": left}}
+
+    def _introspection(self, measured: Measure) -> GraphQLError | None:
+        if self._limits.introspection_for_all or not measured.introspects:
+            return None
+        app: Context | None = getattr(self.execution_context.context, "app", None)
+        if app is not None and app.viewer is not None:
+            return None
+        return GraphQLError(
+            "Log in first: the schema is not shown to strangers here.",
+            extensions={"code": "UNAUTHENTICATED"},
+        )
 
     def _subscribe(self) -> GraphQLError | None:
         """Count a subscription, until the operation has ended."""
