@@ -45,9 +45,16 @@ from resolvers.titles import SessionTitles
 from resolvers.tokens import TokenService
 from schema.limits import QueryLimits
 from schema.root import build_schema
-from settings import Settings, SettingsError, load_secret_key, load_settings
+from settings import (
+    Settings,
+    SettingsError,
+    load_secret_key,
+    load_settings,
+    load_trusted_documents,
+)
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from transport.persisted import PersistedQueries
 from web.connections import Patience, patient
 from web.devices import OpenDevices
 from web.headers import SecurityHeaders
@@ -110,6 +117,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
 
 async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
     """Build everything; the stack closes it in reverse order."""
+    trusted = load_trusted_documents(settings)
     store = Store(settings.store_url)
     await store.open()
     stack.push_async_callback(store.close)
@@ -202,6 +210,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         ApplicationHooks(services, production=settings.production),
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
+        persisted=PersistedQueries(trusted),
     )
     access.start(OpenDevices(endpoint, tokens, parts.clock))
     app.state.endpoint = endpoint
@@ -348,6 +357,7 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
     Raises:
         SettingsError, StoreError: before anything is started, in a sentence.
     """
+    load_trusted_documents(settings)
     asyncio.run(commands.check_store(settings, exclusive=True))
     listener = listen(settings.host, settings.port)
     app = create_app(settings, parts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -102,6 +104,11 @@ class Settings(BaseSettings):
         False,
         description="Tell strangers nothing about the schema: no introspection and general "
         "messages without a login, and GraphiQL only if GRAPHIQL=true is set.",
+    )
+    trusted_documents: Path | None = Field(
+        None,
+        description="JSON file of an object: SHA-256 of a document to its text. If set, only these "
+        "operations run. Empty: any may, and clients may send the hash of one sent before.",
     )
     graphiql: bool = Field(
         True, description="Serve GraphiQL at /graphiql/. With PRODUCTION: only if set."
@@ -372,6 +379,27 @@ def load_settings(**overrides: Any) -> Settings:
             raise SettingsError(f"{message}.") from None
         name = str(first["loc"][0]).upper()
         raise SettingsError(f"{name} is wrong: {message[0].lower()}{message[1:]}.") from None
+
+
+def load_trusted_documents(settings: Settings) -> dict[str, str] | None:
+    """What TRUSTED_DOCUMENTS holds; None if it is not set.
+
+    Raises:
+        SettingsError: it cannot be read, or a hash is not that of its document.
+    """
+    path = settings.trusted_documents
+    if path is None:
+        return None
+    try:
+        documents = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"TRUSTED_DOCUMENTS {path} cannot be read as JSON.") from None
+    if not isinstance(documents, dict):
+        raise SettingsError(f"TRUSTED_DOCUMENTS {path} must be an object of hash to document.")
+    for key, text in documents.items():
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != key:
+            raise SettingsError(f"TRUSTED_DOCUMENTS {path}: {key} is not its document's SHA-256.")
+    return documents
 
 
 def load_secret_key(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from graphql import get_introspection_query
@@ -32,7 +33,7 @@ async def production(
 async def test_strangers_learn_no_names(production: Running) -> None:
     """No introspection, no suggestions, no positions: one sentence for everything that is wrong
     with an operation. Who is logged in sees the schema, and messages without suggestions."""
-    wrong = [
+    wrong: list[tuple[str, dict[str, Any]]] = [
         ("{ m }", {}),
         ("{ mee { id } }", {}),
         ("{ me }", {}),
