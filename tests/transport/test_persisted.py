@@ -90,15 +90,17 @@ async def test_only_trusted_documents_run() -> None:
     app.endpoint._persisted = PersistedQueries({sha(HELLO): HELLO})
     transport = httpx.ASGITransport(app.endpoint)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        for body in ({"query": HELLO}, {"extensions": by_hash(sha(HELLO))}):
+        good: list[dict[str, Any]] = [{"query": HELLO}, {"extensions": by_hash(sha(HELLO))}]
+        for body in good:
             assert await post(client, **body) == (200, {"data": {"hello": "Hello world"}})
         other = "{ hello(name: 1) }"
-        for body in (
+        bad: list[dict[str, Any]] = [
             {"query": other},
             {"query": HELLO + " "},
             {"query": other, "extensions": by_hash(sha(other))},
             {"extensions": by_hash(sha(other))},
-        ):
+        ]
+        for body in bad:
             status, answer = await post(client, **body)
             assert status == 400
             assert answer["errors"][0]["extensions"]["code"] == "OPERATION_NOT_TRUSTED"
