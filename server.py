@@ -43,15 +43,20 @@ from resolvers.knowledge.reembedding import Reembedding
 from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
+from resolvers.rates import Allowances, Rates
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
+from schema.limits import QueryLimits
 from schema.root import build_schema
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, load_trusted_documents
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
+from transport.persisted import PersistedQueries
+from web.connections import Patience, patient
 from web.data_export import export_routes
 from web.devices import OpenDevices
+from web.headers import SecurityHeaders
 from web.hooks import ApplicationHooks
 from web.jwks import jwks_routes
 from web.logs import configure_logging
@@ -92,12 +97,13 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             Route("/graphql", _GraphQL()),
             WebSocketRoute("/graphql", _GraphQL()),
             *export_routes(),
-            *routes(graphiql=settings.graphiql),
+            *routes(graphiql=settings.serves_graphiql),
             *jwks_routes(),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(SecurityHeaders, https=settings.base_url.startswith("https://")),
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.allowed_origins,
@@ -105,15 +111,16 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
                 allow_headers=["authorization", "content-type", "x-request-id"],
                 expose_headers=["x-request-id"],
                 max_age=3600,
-            )
+            ),
         ],
     )
-    app.state.graphiql = settings.graphiql
+    app.state.graphiql = settings.serves_graphiql
     return app
 
 
 async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncExitStack) -> None:
     """Build everything; the stack closes it in reverse order."""
+    trusted = load_trusted_documents(settings)
     store = Store(settings.store_url)
     await store.open()
     stack.push_async_callback(store.close)
@@ -140,6 +147,10 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     unanswered = UnansweredQuestions(store, parts.clock)
     stack.push_async_callback(unanswered.settle)
     sessions = SessionBus()
+    rates = Rates(
+        allowances(settings), parts.clock, redis_url=settings.redis_url.get_secret_value()
+    )
+    stack.push_async_callback(rates.close)
     replies = ReplyService(
         store,
         parts.clock,
@@ -147,6 +158,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         sessions,
         queue=settings.while_replying == "queue",
         approved=approved,
+        rates=rates,
     )
     replies.nothing_found = unanswered.begin
     titles = SessionTitles(store, knowledge.pipeline, sessions, ask_model=settings.model_titles)
@@ -172,6 +184,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         access=access,
         presence=Presence(sessions, typing_seconds=parts.typing_seconds),
         approved=approved,
+        rates=rates,
         require_verified_email=settings.require_verified_email,
         attempts=Attempts(store, parts.clock),
         rules=AccountRules(
@@ -196,12 +209,19 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(jobs.stop)
 
     endpoint = GraphQLEndpoint(
-        build_schema(),
-        ApplicationHooks(services),
+        build_schema(
+            QueryLimits(
+                seconds=settings.operation_seconds,
+                subscriptions=settings.subscriptions_per_user,
+                introspection_for_all=not settings.production,
+            )
+        ),
+        ApplicationHooks(services, production=settings.production),
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
+        persisted=PersistedQueries(trusted),
     )
-    access.start(OpenDevices(endpoint, tokens))
+    access.start(OpenDevices(endpoint, tokens, parts.clock))
     app.state.endpoint = endpoint
     app.state.services = services
     app.state.knowledge = knowledge
@@ -209,11 +229,28 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(stop_work, app, grace=settings.shutdown_grace)
 
 
+def allowances(settings: Settings) -> Allowances:
+    """A reply is counted as its prompt and an answer as long until its tokens are known."""
+    return Allowances(
+        messages_per_user=settings.messages_per_minute,
+        messages_per_address=settings.address_messages_per_minute,
+        uploads_per_user=settings.uploads_per_minute,
+        tokens_per_day=settings.tokens_per_day,
+        reply_tokens=2 * settings.context_tokens,
+    )
+
+
 def transport_limits(settings: Settings) -> Limits:
     """Room for the longest text and the longest manifest, and for the largest file with what is
     said beside it."""
     megabyte = 1024 * 1024
-    return Limits(body_bytes=8 * megabyte, upload_bytes=(settings.max_upload_mb + 1) * megabyte)
+    return Limits(
+        body_bytes=8 * megabyte,
+        # A little less than the connection has, so that a slow client learns why.
+        body_seconds=9.5,
+        upload_bytes=(settings.max_upload_mb + 1) * megabyte,
+        sockets_per_address=settings.sockets_per_address or None,
+    )
 
 
 async def _prepare(
@@ -269,7 +306,9 @@ class _Server(uvicorn.Server):
             return
         knowledge: KnowledgeBase = self._app.state.knowledge
         url = (
-            f"http://localhost:{self._settings.port}/graphiql/" if self._settings.graphiql else None
+            f"http://localhost:{self._settings.port}/graphiql/"
+            if self._settings.serves_graphiql
+            else None
         )
         bar = IndexingBar(knowledge)
         bar.start()
@@ -327,6 +366,7 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
     Raises:
         SettingsError, StoreError: before anything is started, in a sentence.
     """
+    load_trusted_documents(settings)
     asyncio.run(commands.check_store(settings, exclusive=True))
     listener = listen(settings.host, settings.port)
     app = create_app(settings, parts)
@@ -334,6 +374,7 @@ def serve(settings: Settings, parts: Parts | None = None) -> int:
         app,
         host=settings.host,
         port=settings.port,
+        http=patient(Patience(per_address=settings.connections_per_address)),
         log_config=None,
         access_log=False,
         ws_max_size=Limits().message_bytes,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import re
 import secrets
@@ -69,7 +71,63 @@ class Settings(BaseSettings):
         description="Web origins of front ends, separated by commas, such as "
         "https://shop.example. The server's own origin is always allowed.",
     )
-    graphiql: bool = Field(True, description="Serve GraphiQL at /graphiql/.")
+    operation_seconds: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a query or mutation may take; 0: no limit. "
+        "Subscriptions have none.",
+    )
+    messages_per_minute: int = Field(
+        60, ge=0, description="Messages that a user may send in a minute; 0: no limit."
+    )
+    address_messages_per_minute: int = Field(
+        600, ge=0, description="Messages in a minute from one address; 0: no limit."
+    )
+    uploads_per_minute: int = Field(
+        600,
+        ge=0,
+        description="Documents that a user may add or change in a minute; 0: no limit.",
+    )
+    tokens_per_day: int = Field(
+        0,
+        ge=0,
+        description="Tokens of prompts and answers that a user may use in a day (UTC); "
+        "0: no limit.",
+    )
+    connections_per_address: int = Field(
+        256,
+        ge=0,
+        description="Open connections of one address; 0: no limit. Not counted for 127.0.0.1. "
+        "Behind a proxy on another machine: 0.",
+    )
+    sockets_per_address: int = Field(
+        256, ge=0, description="Open WebSockets of one client address; 0: no limit."
+    )
+    subscriptions_per_user: int = Field(
+        100,
+        ge=0,
+        description="Subscriptions that a user, or who is not logged in from one address, may "
+        "have open at once; 0: no limit.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        description="redis://user:password@host:port/number, for rates that several servers "
+        "share. Empty: each server counts in memory.",
+    )
+    production: bool = Field(
+        False,
+        description="Tell strangers nothing about the schema: no introspection and general "
+        "messages without a login, and GraphiQL only if GRAPHIQL=true is set.",
+    )
+    trusted_documents: Path | None = Field(
+        None,
+        description="JSON file of an object: SHA-256 of a document to its text. If set, only these "
+        "operations run. Empty: any may, and clients may send the hash of one sent before.",
+    )
+    graphiql: bool = Field(
+        True, description="Serve GraphiQL at /graphiql/. With PRODUCTION: only if set."
+    )
     log_format: Literal["text", "json"] = Field(
         "text", description="text for people, json for log collectors: one object a line."
     )
@@ -319,6 +377,14 @@ class Settings(BaseSettings):
                 raise ValueError("must look like smtp://user:password@host:port")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and urlsplit(url).scheme not in ("redis", "rediss", "redis+unix"):
+            raise ValueError("must begin with redis:// or rediss://")
+        return value
+
     @field_validator("public_url", "openai_base_url", "gemini_base_url")
     @classmethod
     def _check_http_url(cls, value: str) -> str:
@@ -352,6 +418,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """DATABASE_URL with its default filled in."""
         return self.database_url or f"sqlite://{(self.data_dir / 'groundql.db').absolute()}"
+
+    @property
+    def serves_graphiql(self) -> bool:
+        """Whether GraphiQL is there."""
+        return self.graphiql and (not self.production or "graphiql" in self.model_fields_set)
 
     @property
     def base_url(self) -> str:
@@ -391,6 +462,27 @@ def load_settings(**overrides: Any) -> Settings:
             raise SettingsError(f"{message}.") from None
         name = str(first["loc"][0]).upper()
         raise SettingsError(f"{name} is wrong: {message[0].lower()}{message[1:]}.") from None
+
+
+def load_trusted_documents(settings: Settings) -> dict[str, str] | None:
+    """What TRUSTED_DOCUMENTS holds; None if it is not set.
+
+    Raises:
+        SettingsError: it cannot be read, or a hash is not that of its document.
+    """
+    path = settings.trusted_documents
+    if path is None:
+        return None
+    try:
+        documents = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"TRUSTED_DOCUMENTS {path} cannot be read as JSON.") from None
+    if not isinstance(documents, dict):
+        raise SettingsError(f"TRUSTED_DOCUMENTS {path} must be an object of hash to document.")
+    for key, text in documents.items():
+        if not isinstance(text, str) or hashlib.sha256(text.encode()).hexdigest() != key:
+            raise SettingsError(f"TRUSTED_DOCUMENTS {path}: {key} is not its document's SHA-256.")
+    return documents
 
 
 def load_secret_key(settings: Settings) -> str:

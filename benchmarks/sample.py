@@ -25,6 +25,12 @@ def sample_settings(data_dir: Path, kb_dir: Path) -> Settings:
         smtp_url="",
         retention_days=0,
         shutdown_grace=1,
+        # A measurement asks faster than a person does.
+        messages_per_minute=0,
+        address_messages_per_minute=0,
+        uploads_per_minute=0,
+        sockets_per_address=0,
+        subscriptions_per_user=0,
     )
 
 

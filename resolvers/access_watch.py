@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from models.chat_session import ChatSession
 from models.login import Login
 from models.participant import Participant
 from models.store import Store
-from models.user import User
+from models.user import Role, User
 from resolvers.clock import Clock
 from resolvers.errors import AccessError, Forbidden, Unauthenticated
 from resolvers.session_bus import ParticipantsChanged, SessionBus, SessionDeleted, SessionEvent
@@ -27,6 +27,9 @@ POLL_SECONDS = 2.0
 _PATIENCE = 10.0
 # Streams in one query: building a longer one would hold everything up for too long.
 _BATCH = 1_000
+
+LOGIN_ENDED = "This login was ended; log in again."
+ROLE_CHANGED = "Your role was changed; connect again."
 
 T = TypeVar("T")
 
@@ -66,8 +69,11 @@ class Devices(Protocol):
     def logins(self) -> set[UUID]:
         """The logins that they belong to."""
 
-    async def close(self, login_ids: Collection[UUID]) -> None:
+    async def close(self, login_ids: Collection[UUID], *, reason: str) -> None:
         """End those of these logins; what streams over them has a moment to end itself."""
+
+    async def close_expired(self) -> None:
+        """Likewise those whose access token has expired and was not renewed."""
 
 
 class Grant:
@@ -140,6 +146,7 @@ class AccessWatch:
         self._poll_seconds = poll_seconds
         self._grants: set[Grant] = set()
         self._suspects: set[UUID] = set()
+        self._roles: dict[UUID, Role] = {}
         self._wake = asyncio.Event()
         self._devices: Devices | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -180,10 +187,12 @@ class AccessWatch:
         for grant in self._grants:
             if grant.login_id in login_ids:
                 grant.end(AccessEndReason.LOGGED_OUT)
-        self._close_devices(login_ids)
+        self._close_devices(login_ids, LOGIN_ENDED)
 
     async def check(self) -> None:
         """Look at all open streams and connections now: two queries for each thousand."""
+        if self._devices is not None:
+            self._follow(self._devices.close_expired())
         await self._check(list(self._grants), self._devices.logins() if self._devices else set())
 
     def _heard(self, session_id: UUID, event: SessionEvent) -> None:
@@ -227,7 +236,11 @@ class AccessWatch:
         logins = {grant.login_id for grant in grants} | devices
         if not logins:
             return
-        alive = await self._alive(logins)
+        roles = await self._alive(logins)
+        alive = roles.keys()
+        changed = {id for id in devices & alive if self._roles.get(id, roles[id]) != roles[id]}
+        if devices:
+            self._roles = {id: roles[id] for id in devices & alive}
         parts = await _parts(grants)
         ended = logins - alive
         unsure = [grant for grant in grants if grant.login_id in ended or _key(grant) not in parts]
@@ -244,11 +257,14 @@ class AccessWatch:
                 else:
                     grant.end(AccessEndReason.REMOVED)
         if ended:
-            self._close_devices(ended)
+            self._close_devices(ended, LOGIN_ENDED)
+        if changed:
+            self._close_devices(changed, ROLE_CHANGED)
 
-    async def _alive(self, login_ids: Collection[UUID]) -> set[UUID]:
+    async def _alive(self, login_ids: Collection[UUID]) -> dict[UUID, Role]:
+        """The logins that have not ended, with the roles of their people."""
         now = self._clock.now()
-        found: set[UUID] = set()
+        found: dict[UUID, Role] = {}
         for ids in _batches(login_ids):
             alive = Login.filter(
                 id__in=ids,
@@ -256,14 +272,17 @@ class AccessWatch:
                 expires_at__gt=now,
                 user__suspended_at__isnull=True,
             )
-            found.update(id for (id,) in await alive.values_list("id"))
+            found.update(await alive.values_list("id", "user__role"))
         return found
 
-    def _close_devices(self, login_ids: Collection[UUID]) -> None:
+    def _close_devices(self, login_ids: Collection[UUID], reason: str) -> None:
         if self._devices is not None:
-            task = asyncio.create_task(self._devices.close(login_ids))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._follow(self._devices.close(login_ids, reason=reason))
+
+    def _follow(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
 
 def _batches(items: Collection[T]) -> Iterator[list[T]]:

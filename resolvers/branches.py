@@ -29,7 +29,7 @@ async def edit_message(
     if message.author_id != viewer.id:
         raise Forbidden
     edit = Edit(message, part.session, content, client_key)
-    return await context.services.replies.start(viewer.user, edit)
+    return await context.services.replies.start(viewer.user, edit, address=context.address)
 
 
 async def regenerate_reply(
@@ -46,7 +46,7 @@ async def regenerate_reply(
     if reply.status in RUNNING:
         raise InvalidInput("id", STILL_RUNNING)
     wish = Regeneration(reply, part.session, client_key)
-    return await context.services.replies.start(viewer.user, wish)
+    return await context.services.replies.start(viewer.user, wish, address=context.address)
 
 
 async def select_branch(context: Context, message_id: UUID | None) -> ChatSession:

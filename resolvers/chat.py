@@ -199,7 +199,7 @@ async def send_message(context: Context, question: Question) -> Accepted:
         Unauthenticated, InvalidInput, NotFound
     """
     viewer = context.require_viewer()
-    return await context.services.replies.start(viewer.user, question)
+    return await context.services.replies.start(viewer.user, question, address=context.address)
 
 
 async def ask(context: Context, question: Question) -> Accepted:

@@ -20,6 +20,7 @@ from resolvers.knowledge.queue import IngestionQueue
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
+from resolvers.rates import Rates
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
@@ -42,6 +43,7 @@ class Services:
     access: AccessWatch
     presence: Presence
     approved: ApprovedAnswers
+    rates: Rates
     require_verified_email: bool
     attempts: Attempts
     rules: AccountRules = field(default_factory=AccountRules)

@@ -52,7 +52,7 @@ async def post_message(
     Raises:
         Unauthenticated, NotFound, Forbidden
         InvalidInput: also if an answer is wanted while a reply runs.
-        RateLimited: an answer is wanted and the server is stopping.
+        RateLimited: too fast; or an answer is wanted and the server is stopping.
     """
     viewer = context.require_viewer()
     if session_id is None:
@@ -64,8 +64,11 @@ async def post_message(
         return earlier
     part = await require_part(context, session_id, WRITERS)
     if part.session.answers is AnswerMode.ALL or is_addressed(content):
-        accepted = await context.services.replies.start(viewer.user, question)
+        accepted = await context.services.replies.start(
+            viewer.user, question, address=context.address
+        )
         return Sent(accepted.session, accepted.message, accepted.reply)
+    await context.services.rates.take_message(viewer.id, context.address)
     try:
         async with context.services.sessions.in_order(session_id):
             return await _store(context, session_id, question)

@@ -20,7 +20,7 @@ from resolvers.knowledge.submission import Properties
 from schema.absent import given
 from schema.chat import Deleted, DeleteResult
 from schema.context import Info
-from schema.errors import InvalidInput, NotFound, answers_problems
+from schema.errors import InvalidInput, NotFound, RateLimited, answers_problems
 from schema.knowledge import Document
 from schema.node import global_id, row_id
 
@@ -184,7 +184,7 @@ class IndexProgress:
 
 
 DocumentResult: TypeAlias = Annotated[
-    Document | InvalidInput | NotFound,
+    Document | InvalidInput | NotFound | RateLimited,
     strawberry.union("DocumentResult", description="The outcome of a change of a document."),
 ]
 ManifestResult: TypeAlias = Annotated[

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 from typing import Any, ParamSpec, TypeVar
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSyntaxError
 
 from models.errors import is_unavailable
 from resolvers import errors
@@ -19,6 +21,12 @@ INVALID_EMAIL = "The email address is not valid."
 log = logging.getLogger("groundql.schema")
 
 UNAVAILABLE = "The service cannot store or look up anything now. Please try again soon."
+
+# How the parser says it; graphql-core has no class for it.
+_TOO_MANY_TOKENS = re.compile(r"Document contains more than \d+ tokens")
+
+_SUGGESTION = re.compile(r"\s*Did you mean .*", re.DOTALL)
+UNFIT = "The operation or its variables do not fit the schema."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -147,17 +155,36 @@ def _code(error: GraphQLError) -> str | None:
             return "BAD_USER_INPUT"
         case errors.RateLimited():
             return "RATE_LIMITED"
+        case None | GraphQLError() if _TOO_MANY_TOKENS.search(error.message):
+            return "QUERY_TOO_COMPLEX"
         case None | GraphQLError():
             # Raised by the GraphQL engine itself: syntax, validation, coercion.
             return str((error.extensions or {}).get("code", "BAD_USER_INPUT"))
     return None
 
 
-def format_error(error: GraphQLError, *, request_id: str) -> dict[str, Any]:
+class Telling(Enum):
+    """How much messages of the engine tell about the schema."""
+
+    ALL = auto()
+    NO_SUGGESTIONS = auto()
+    NOTHING = auto()
+
+
+def format_error(
+    error: GraphQLError, *, request_id: str, telling: Telling = Telling.ALL
+) -> dict[str, Any]:
     """The JSON form of an error; what is nobody's fault but ours is logged and masked."""
     code = _code(error)
     original = error.original_error
     formatted: dict[str, Any] = {**error.formatted}
+    if telling is not Telling.ALL and (original is None or isinstance(original, GraphQLError)):
+        formatted["message"] = _SUGGESTION.sub("", error.message)
+        names = not (error.extensions or {}).get("code") and not isinstance(
+            original or error, GraphQLSyntaxError
+        )
+        if telling is Telling.NOTHING and names and code == "BAD_USER_INPUT":
+            formatted = {"message": UNFIT}
     extensions: dict[str, Any] = {**formatted.get("extensions", {})}
     if original is not None and is_unavailable(original):
         code = "SERVICE_UNAVAILABLE"

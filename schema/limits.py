@@ -1,111 +1,164 @@
-"""What one operation may ask for, checked before anything of it runs."""
+"""What one operation may ask for and how long it may take, checked before anything of it runs."""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
-from graphql import (
-    FieldNode,
-    FragmentSpreadNode,
-    GraphQLError,
-    GraphQLSchema,
-    InlineFragmentNode,
-    IntValueNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    ValidationRule,
-)
+from graphql import GraphQLError, get_operation_ast
+from strawberry.extensions import SchemaExtension
+from strawberry.types.graphql import OperationType
 
-from resolvers.paging import DEFAULT_PAGE, MAX_PAGE
+from resolvers.context import Context
+from schema.cost import Measure, measure
 
-# Elements of pages that an operation may reach by its page sizes: 100 sessions with 100
-# messages each is possible, another level below is not.
-MAX_NODES: Final = 12_000
-MAX_DEPTH: Final = 20
-# Ten aliased logins in one request are no use that we know of; GraphiQL's introspection has one.
-MAX_ROOT_FIELDS: Final = 20
-
-# The cost and depth of a selection set; a fragment's is computed once, however often it is spread.
-_Size = tuple[int, int]
+QUERY_TOO_COMPLEX: Final = "QUERY_TOO_COMPLEX"
+OPERATION_TIMEOUT: Final = "OPERATION_TIMEOUT"
 
 
-class OperationLimits(ValidationRule):
-    """Refuses operations that ask for too much, as QUERY_TOO_COMPLEX."""
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """The most of everything. The standard introspection query has 15 levels and 230 tokens."""
 
-    def enter_operation_definition(self, node: OperationDefinitionNode, *_: Any) -> None:
-        self._fragments: dict[str, _Size] = {}
-        self._paged = _paged_fields(self.context.schema)
-        nodes, depth = self._size(node.selection_set)
-        roots = self._count_fields(node.selection_set, set())
-        for value, limit, what in (
-            (roots, MAX_ROOT_FIELDS, "fields at its root"),
-            (depth, MAX_DEPTH, "levels"),
-            (nodes, MAX_NODES, "elements, as its page sizes say"),
+    tokens: int = 2_000
+    depth: int = 20
+    aliases: int = 50
+    # Ten aliased logins in one request are no use that we know of.
+    roots: int = 20
+    directives: int = 50
+    # 200 fields of one name. Comparing them takes about a tenth of a second.
+    duplicates: int = 40_000
+    # 100 sessions with 100 messages and the session of each are possible, a level below is not.
+    cost: int = 25_000
+    subscriptions: int = 0
+    """Open at once for one user, or for one address without a login; 0: no limit."""
+    introspection_for_all: bool = True
+    """Else it needs a login."""
+    seconds: float = 0.0
+    """Time for a query or a mutation; 0: no limit. Subscriptions have none."""
+
+
+class OperationLimits(SchemaExtension):
+    """Refuses operations that ask for too much, as QUERY_TOO_COMPLEX, and says what was asked for
+    in `extensions.cost`.
+
+    Comes behind the cache of documents, whose validation it prevents.
+    """
+
+    def __init__(self, limits: QueryLimits, subscribed: Counter[str] | None = None) -> None:
+        """`subscribed` counts the open subscriptions of everybody."""
+        super().__init__()
+        self._limits = limits
+        self._subscribed = Counter() if subscribed is None else subscribed
+        self._subscriber: str | None = None
+        self._cost: int | None = None
+
+    def on_operation(self) -> Iterator[None]:
+        self.execution_context.parse_options["max_tokens"] = self._limits.tokens
+        try:
+            yield
+        finally:
+            if self._subscriber is not None:
+                self._subscribed[self._subscriber] -= 1
+                if not self._subscribed[self._subscriber]:
+                    del self._subscribed[self._subscriber]
+
+    def on_validate(self) -> Iterator[None]:
+        context = self.execution_context
+        document = context.graphql_document
+        operation = (
+            None if document is None else get_operation_ast(document, context.operation_name)
+        )
+        if document is not None and operation is not None:
+            measured = measure(context.schema._schema, document, operation)
+            self._cost = measured.value(context.variables)
+            found = (
+                self._refused(measured, self._cost)
+                or self._introspection(measured)
+                or self._subscribe()
+            )
+            if found is not None:
+                # Before validation, which takes long for some of what is refused here.
+                context.pre_execution_errors = [found]
+        yield
+
+    async def on_execute(self) -> AsyncIterator[None]:
+        if not self._limits.seconds or self._is_subscription:
+            yield
+            return
+        limit = asyncio.timeout(self._limits.seconds)
+        try:
+            async with limit:
+                yield
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise GraphQLError(
+                f"The operation took longer than {self._limits.seconds:g} seconds. Ask for less at "
+                "once. A change may have been made: look, or repeat it with its clientKey.",
+                extensions={"code": OPERATION_TIMEOUT},
+            ) from None
+
+    def get_results(self) -> dict[str, Any]:
+        if self._cost is None or self._is_subscription:
+            return {}
+        limit = self._limits.cost
+        left = max(limit - self._cost, 0)
+        return {"cost": {"requested": self._cost, "limit": limit, "left": left}}
+
+    def _introspection(self, measured: Measure) -> GraphQLError | None:
+        if self._limits.introspection_for_all or not measured.introspects:
+            return None
+        app: Context | None = getattr(self.execution_context.context, "app", None)
+        if app is not None and app.viewer is not None:
+            return None
+        return GraphQLError(
+            "Log in first: the schema is not shown to strangers here.",
+            extensions={"code": "UNAUTHENTICATED"},
+        )
+
+    def _subscribe(self) -> GraphQLError | None:
+        """Count a subscription, until the operation has ended."""
+        app: Context | None = getattr(self.execution_context.context, "app", None)
+        if app is None or not self._limits.subscriptions or not self._is_subscription:
+            return None
+        who = str(app.viewer.id) if app.viewer else app.address
+        if self._subscribed[who] >= self._limits.subscriptions:
+            return GraphQLError(
+                f"{self._limits.subscriptions} subscriptions are open already. End one first.",
+                extensions={"code": "RATE_LIMITED", "retryAfterSeconds": 1},
+            )
+        self._subscribed[who] += 1
+        self._subscriber = who
+        return None
+
+    @property
+    def _is_subscription(self) -> bool:
+        return self.execution_context.operation_type is OperationType.SUBSCRIPTION
+
+    def _refused(self, measured: Measure, cost: int) -> GraphQLError | None:
+        limits = self._limits
+        for value, limit, what, advice in (
+            (measured.roots, limits.roots, "fields at its root", "Send several operations."),
+            (measured.aliases, limits.aliases, "aliases", "Send several operations."),
+            (measured.depth, limits.depth, "levels", "Ask for less below each other."),
+            (measured.directives, limits.directives, "directives", "Leave some out."),
+            (
+                measured.duplicates,
+                limits.duplicates,
+                "comparisons of fields of the same name",
+                "Repeat fewer fields.",
+            ),
+            (cost, limits.cost, "objects, as its page sizes say", "Ask for smaller pages."),
         ):
             if value > limit:
-                self.report_error(
-                    GraphQLError(
-                        f"The operation asks for {value} {what}; at most {limit} are allowed.",
-                        node,
-                        extensions={"code": "QUERY_TOO_COMPLEX"},
-                    )
+                # A number of a fragment bomb may have more digits than Python turns into text.
+                asked = str(value) if value < 10**9 else "a thousand million or more"
+                return GraphQLError(
+                    f"The operation asks for {asked} {what}; at most {limit} are allowed. {advice}",
+                    extensions={"code": QUERY_TOO_COMPLEX},
                 )
-
-    def _size(self, selections: SelectionSetNode | None) -> _Size:
-        nodes = depth = 0
-        for selection in selections.selections if selections else ():
-            if isinstance(selection, FieldNode):
-                below, levels = self._size(selection.selection_set)
-                if selection.name.value in self._paged:
-                    below = self._page_size(selection) * (1 + below)
-                levels += 1
-            elif isinstance(selection, InlineFragmentNode):
-                below, levels = self._size(selection.selection_set)
-            else:
-                assert isinstance(selection, FragmentSpreadNode)
-                below, levels = self._fragment_size(selection.name.value)
-            nodes += below
-            depth = max(depth, levels)
-        return nodes, depth
-
-    def _fragment_size(self, name: str) -> _Size:
-        if name not in self._fragments:
-            # A fragment that spreads itself is refused by another rule; here it must only end.
-            self._fragments[name] = (0, 0)
-            fragment = self.context.get_fragment(name)
-            self._fragments[name] = self._size(fragment.selection_set if fragment else None)
-        return self._fragments[name]
-
-    def _count_fields(self, selections: SelectionSetNode, seen: set[str]) -> int:
-        count = 0
-        for selection in selections.selections:
-            if isinstance(selection, FieldNode):
-                count += 1
-            elif isinstance(selection, InlineFragmentNode):
-                count += self._count_fields(selection.selection_set, seen)
-            elif isinstance(selection, FragmentSpreadNode) and selection.name.value not in seen:
-                fragment = self.context.get_fragment(selection.name.value)
-                if fragment is not None:
-                    seen.add(selection.name.value)
-                    count += self._count_fields(fragment.selection_set, seen)
-        return count
-
-    def _page_size(self, field: FieldNode) -> int:
-        """How many objects the field may give; a variable may hold the largest page."""
-        for argument in field.arguments or ():
-            if argument.name.value in ("first", "last"):
-                if not isinstance(argument.value, IntValueNode):
-                    return MAX_PAGE
-                # Larger numbers are refused where they are used.
-                return min(int(argument.value.value[:4]), MAX_PAGE)
-        return DEFAULT_PAGE
-
-
-def _paged_fields(schema: GraphQLSchema) -> frozenset[str]:
-    """The names of fields that take a page size."""
-    return frozenset(
-        name
-        for kind in schema.type_map.values()
-        for name, field in getattr(kind, "fields", {}).items()
-        if "first" in getattr(field, "args", {})
-    )
+        return None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import strawberry
 from graphql import GraphQLError
-from strawberry.extensions import AddValidationRules
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
@@ -29,7 +29,7 @@ from schema.explain import ExplainQuery
 from schema.export import ExportQuery
 from schema.groups import GroupMutation, GroupQuery
 from schema.knowledge import Document, KnowledgeQuery
-from schema.limits import OperationLimits
+from schema.limits import OperationLimits, QueryLimits
 from schema.message_search import MessageSearchQuery
 from schema.node import Node, parse_global_id
 from schema.organising import OrganisingMutation, OrganisingQuery
@@ -156,8 +156,10 @@ class _Schema(strawberry.Schema):
         return
 
 
-def build_schema() -> strawberry.Schema:
+def build_schema(limits: QueryLimits | None = None) -> strawberry.Schema:
     """The executable schema. Parsed and validated documents are kept, the least used one goes."""
+    chosen = limits or QueryLimits()
+    subscribed: Counter[str] = Counter()
     schema = _Schema(
         query=Query,
         mutation=Mutation,
@@ -178,7 +180,7 @@ def build_schema() -> strawberry.Schema:
             ApprovedAnswer,
             UnansweredGroup,
         ],
-        extensions=[DocumentCache().extension, lambda: AddValidationRules([OperationLimits])],
+        extensions=[DocumentCache().extension, lambda: OperationLimits(chosen, subscribed)],
         execution_context_class=BreadthFirstExecution,
         config=StrawberryConfig(),
     )

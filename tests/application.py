@@ -115,6 +115,10 @@ def test_settings(folder: Path, database_url: str, **changes: Any) -> Settings:
         "shutdown_grace": 0.5,
         "mails_per_mailbox": 1_000,
         "mails_per_network": 100_000,
+        # Most tests are faster than people are.
+        "messages_per_minute": 0,
+        "uploads_per_minute": 0,
+        "address_messages_per_minute": 0,
         **changes,
     }
     return Settings(_env_file=None, **values)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from settings import Settings, SettingsError, load_secret_key, load_settings
+from settings import (
+    Settings,
+    SettingsError,
+    load_secret_key,
+    load_settings,
+    load_trusted_documents,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +145,20 @@ def test_a_damaged_key_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "data" / "secret_key").write_text("short")
     with pytest.raises(SettingsError, match="too short"):
         load_secret_key(load_settings(data_dir=tmp_path / "data"))
+
+
+def test_trusted_documents_are_checked(tmp_path: Path) -> None:
+    """A file with a wrong hash stops the start in a sentence."""
+    path = tmp_path / "trusted.json"
+    settings = Settings(_env_file=None, trusted_documents=path)
+    digest = hashlib.sha256(b"{ me { id } }").hexdigest()
+    path.write_text(json.dumps({digest: "{ me { id } }"}))
+    assert load_trusted_documents(settings) == {digest: "{ me { id } }"}
+    assert load_trusted_documents(Settings(_env_file=None)) is None
+    for wrong in ('{"abc": "{ me { id } }"}', "[]", "{", '{"abc": 1}'):
+        path.write_text(wrong)
+        with pytest.raises(SettingsError, match="TRUSTED_DOCUMENTS"):
+            load_trusted_documents(settings)
+    path.unlink()
+    with pytest.raises(SettingsError, match="TRUSTED_DOCUMENTS"):
+        load_trusted_documents(settings)

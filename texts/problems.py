@@ -218,6 +218,16 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "Esta clave se usó para otro mensaje. Use una clave nueva para un mensaje nuevo.",
         "Cette clé a servi pour un autre message. Prenez une nouvelle clé pour un nouveau message.",
     ),
+    "You are too fast. Please wait a moment and send it again.": (
+        "Das ging zu schnell. Bitte warten Sie einen Moment und senden Sie es noch einmal.",
+        "Va demasiado rápido. Espere un momento y envíelo de nuevo.",
+        "Vous allez trop vite. Patientez un instant et envoyez-le à nouveau.",
+    ),
+    "Your tokens for today are used up. There are new ones after midnight, UTC.": (
+        "Ihre Tokens für heute sind aufgebraucht. Neue gibt es nach Mitternacht (UTC).",
+        "Ha agotado sus tokens de hoy. Habrá nuevos después de medianoche (UTC).",
+        "Vos jetons du jour sont épuisés. Il y en aura de nouveaux après minuit (UTC).",
+    ),
     "The server is about to restart; send it again.": (
         "Der Server startet gerade neu; senden Sie es noch einmal.",
         "El servidor está a punto de reiniciarse; envíelo de nuevo.",

@@ -16,6 +16,7 @@ _MAX_QUERY = 1024 * 1024
 @dataclass(frozen=True)
 class Parameters:
     query: str
+    """Empty if the client sent its hash alone."""
     variables: dict[str, Any] | None
     operation_name: str | None
     extensions: dict[str, Any] | None
@@ -28,7 +29,9 @@ def parse_parameters(value: object) -> Parameters:
     if not isinstance(value, dict):
         raise RequestError(400, "A GraphQL request must be a JSON object.")
     query = value.get("query")
-    if not isinstance(query, str) or not query:
+    if query is None and "persistedQuery" in (_object_or_none(value, "extensions") or {}):
+        query = ""  # known by its hash alone
+    elif not isinstance(query, str) or not query:
         raise RequestError(400, "The parameter 'query' must be a non-empty string.")
     if len(query) > _MAX_QUERY:
         raise RequestError(

@@ -15,6 +15,7 @@ from transport.errors import REJECTION_CODES, SERVICE_UNAVAILABLE, error_object
 from transport.hooks import Connection, Hooks, Rejected, request_id
 from transport.http import Exchange
 from transport.limits import Limits
+from transport.persisted import PersistedQueries
 from transport.websocket import Socket
 
 __all__ = ["Connection", "GraphQLEndpoint", "Hooks", "Limits", "Rejected", "request_id"]
@@ -37,10 +38,12 @@ class GraphQLEndpoint:
         *,
         limits: Limits | None = None,
         allowed_origins: Sequence[str] = (),
+        persisted: PersistedQueries | None = None,
     ) -> None:
         self._schema = schema
         self._hooks = hooks
         self._limits = limits or Limits()
+        self._persisted = persisted or PersistedQueries()
         self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._sockets: dict[asyncio.Task[None], Socket] = {}
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
@@ -131,6 +134,7 @@ class GraphQLEndpoint:
             self._hooks,
             self._limits,
             connection,
+            persisted=self._persisted,
             scope=scope,
             receive=receive,
             send=send,
@@ -160,7 +164,13 @@ class GraphQLEndpoint:
             await _deny(scope, send, 429)
             return
         socket = Socket(
-            self._schema, self._hooks, self._limits, connection, receive=receive, send=send
+            self._schema,
+            self._hooks,
+            self._limits,
+            connection,
+            persisted=self._persisted,
+            receive=receive,
+            send=send,
         )
         task = _current_task()
         token = request_id.set(connection.request_id)

@@ -25,6 +25,7 @@ from transport.hooks import Connection, Hooks
 from transport.limits import Limits
 from transport.multipart import parse_form, read_form
 from transport.negotiation import Form, json_form, negotiate, parse_content_type
+from transport.persisted import PersistedQueries
 from transport.results import (
     Payload,
     failure,
@@ -62,6 +63,7 @@ class Exchange:
         limits: Limits,
         connection: Connection,
         *,
+        persisted: PersistedQueries,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -70,6 +72,7 @@ class Exchange:
         self._hooks = hooks
         self._limits = limits
         self.connection = connection
+        self._persisted = persisted
         self._scope = scope
         self._receive = receive
         self._send = _guarded(send)
@@ -83,7 +86,7 @@ class Exchange:
             if refuse:
                 raise unavailable()
             form = self._negotiate()
-            parameters = await self._read()
+            parameters = self._persisted.complete(await self._read())
             if form.streamed:
                 await self._stream(parameters, form)
             else:

@@ -28,6 +28,7 @@ _STATUSES = {
     "RATE_LIMITED": 429,
     INTERNAL_SERVER_ERROR: 500,
     SERVICE_UNAVAILABLE: 503,
+    "OPERATION_TIMEOUT": 504,
 }
 
 Payload = dict[str, Any]

@@ -34,6 +34,7 @@ from transport.messages import (
     parse_message,
     too_large,
 )
+from transport.persisted import PersistedQueries
 from transport.results import Payload, failure, find_rejection, is_request_error, to_payload
 
 logger = logging.getLogger("groundql.transport")
@@ -65,6 +66,7 @@ class Socket:
         limits: Limits,
         connection: Connection,
         *,
+        persisted: PersistedQueries,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -72,6 +74,7 @@ class Socket:
         self._hooks = hooks
         self._limits = limits
         self.connection = connection
+        self._persisted = persisted
         self._receive = receive
         self._send_event = send
         self._initialised = False
@@ -250,6 +253,7 @@ class Socket:
     ) -> dict[str, Any]:
         """Send the operation's results; returns the message that ends it."""
         sent = 0
+        parameters = self._persisted.complete(parameters)
 
         async def send(payload: Payload) -> None:
             nonlocal sent

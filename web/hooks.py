@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from graphql import GraphQLError
@@ -13,12 +14,15 @@ from models.errors import is_unavailable
 from resolvers.account import authenticate
 from resolvers.context import Context, Services, Viewer
 from schema.context import GraphQLContext
-from schema.errors import UNAVAILABLE, format_error
+from schema.errors import UNAVAILABLE, Telling, format_error
 from schema.loaders import Loaders
 from transport.endpoint import Connection, Rejected, request_id
 from transport.errors import SERVICE_UNAVAILABLE, RequestError
 
 log = logging.getLogger("groundql")
+
+# What the operation of the current task may be told; without one, its caller is not known.
+_telling: ContextVar[Telling] = ContextVar("telling", default=Telling.NOTHING)
 
 TRY_AGAIN_LATER = 1013  # the registered close code of that name
 
@@ -26,8 +30,9 @@ TRY_AGAIN_LATER = 1013  # the registered close code of that name
 class ApplicationHooks:
     """Checks the access token for every operation, and when a socket opens."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, *, production: bool = False) -> None:
         self._services = services
+        self._production = production
 
     async def connect(self, connection: Connection) -> None:
         """Refuse a socket whose token is wrong; one without a token is anonymous."""
@@ -44,6 +49,8 @@ class ApplicationHooks:
     @asynccontextmanager
     async def _operation(self, connection: Connection) -> AsyncIterator[GraphQLContext]:
         viewer, problem = await self._authenticate(connection)
+        if self._production:
+            _telling.set(Telling.NOTHING if viewer is None else Telling.NO_SUGGESTIONS)
         yield GraphQLContext(
             app=Context(
                 services=self._services,
@@ -68,4 +75,5 @@ class ApplicationHooks:
             raise RequestError(503, UNAVAILABLE, code=SERVICE_UNAVAILABLE) from error
 
     def format_error(self, error: GraphQLError) -> dict[str, Any]:
-        return format_error(error, request_id=request_id.get())
+        telling = _telling.get() if self._production else Telling.ALL
+        return format_error(error, request_id=request_id.get(), telling=telling)

@@ -37,7 +37,8 @@ async def add_document(context: Context, properties: Properties, content: str) -
         Unauthenticated, Forbidden, InvalidInput
         NotFound: the collection.
     """
-    context.require_role(*EDITORS)
+    viewer = context.require_role(*EDITORS)
+    await context.services.rates.take_upload(viewer.id)
     submission = text_submission(properties, content)
     await resolve_collection(context, properties.collection_id)
     (document,) = await take_in(context.services, [submission])
@@ -63,7 +64,8 @@ async def upload_document(
         Unauthenticated, Forbidden, InvalidInput
         NotFound: the collection.
     """
-    context.require_role(*EDITORS)
+    viewer = context.require_role(*EDITORS)
+    await context.services.rates.take_upload(viewer.id)
     max_mb = context.services.knowledge.parser.limits.file_mb
     submission = file_submission(
         properties, name, data, max_mb=max_mb, mapping=check_mapping(mapping, name)
@@ -97,7 +99,8 @@ async def update_document(
     Raises:
         Unauthenticated, Forbidden, NotFound, InvalidInput
     """
-    context.require_role(*EDITORS)
+    viewer = context.require_role(*EDITORS)
+    await context.services.rates.take_upload(viewer.id)
     properties = check_properties(properties)
     text = None if content is None else check_content(content).encode()
     services = context.services

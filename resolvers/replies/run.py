@@ -115,6 +115,8 @@ async def run_reply(
         first_token_ms=_milliseconds(running, running.first_delta_committed_at),
         total_ms=_milliseconds(running, time.perf_counter()),
     )
+    ending = running.pending.ending
+    running.used_tokens = (ending.prompt_tokens or 0) + (ending.completion_tokens or 0)
     touch(running)
     return found
 

@@ -66,6 +66,7 @@ class RunningReply:
         self.cancelled = False
         self.failures = 0
         self.generating = False
+        self.used_tokens: int | None = None
         self.task: asyncio.Task[None] | None = None
         self.started_at = time.perf_counter()
         self.first_delta_committed_at: float | None = None

@@ -20,6 +20,7 @@ from resolvers.answers.approved import ApprovedAnswers
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput, RateLimited
 from resolvers.knowledge import audiences
+from resolvers.rates import Rates, Reservation
 from resolvers.replies.addressing import without_address
 from resolvers.replies.events import Delta, Event, Sources, Started
 from resolvers.replies.log import LogWriter, finish_reply
@@ -61,6 +62,7 @@ class ReplyService:
         *,
         queue: bool = False,
         approved: ApprovedAnswers | None = None,
+        rates: Rates | None = None,
     ) -> None:
         """`pipeline()` returns as soon as questions can be answered. With `queue`, what comes while
         the reply before it is written waits for its end; else it is refused. `approved` answers are
@@ -71,6 +73,7 @@ class ReplyService:
         self._sessions = sessions
         self._queue = queue
         self._approved = approved
+        self._rates = rates
         self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._writer = LogWriter(store, clock)
         self._running: dict[UUID, RunningReply] = {}
@@ -113,7 +116,7 @@ class ReplyService:
             else:
                 await asyncio.wait(tasks, timeout=left)
 
-    async def start(self, user: User, request: Request) -> Accepted:
+    async def start(self, user: User, request: Request, *, address: str = "") -> Accepted:
         """Store a question with its reply and begin to generate.
 
         The search for sources begins before the write, so that their times overlap; nothing of it
@@ -121,28 +124,29 @@ class ReplyService:
 
         Raises:
             InvalidInput, NotFound, Forbidden
-            RateLimited: the server is stopping.
+            RateLimited: the server is stopping; or the person, or their `address`, is too fast or
+                has used up the tokens of the day. What was sent before is answered all the same.
         """
         check_request(request)
         session_id = request.session_id if isinstance(request, Question) else request.session.id
         if not self._queue or session_id is None:
-            return await self._start_now(user, request)
+            return await self._start_now(user, request, address)
         turn = self._turns.setdefault(session_id, asyncio.Lock())
         async with turn:  # fair: who came first is asked first
             while True:
                 try:
-                    return await self._start_now(user, request)
+                    return await self._start_now(user, request, address)
                 except StillRunning as error:
                     running = error.reply_id
                 await self.wait(running)
 
-    async def _start_now(self, user: User, request: Request) -> Accepted:
+    async def _start_now(self, user: User, request: Request, address: str) -> Accepted:
         if self._closing:
             raise RateLimited(
                 "The server is about to restart; send it again.", retry_after_seconds=5
             )
         # A caller who goes away must not leave a stored question whose reply nobody generates.
-        accepting = asyncio.create_task(self._accept_in_order(user, request))
+        accepting = asyncio.create_task(self._accept_in_order(user, request, address))
         self._accepting.add(accepting)
         accepting.add_done_callback(self._accepted)
         return await asyncio.shield(accepting)
@@ -152,17 +156,22 @@ class ReplyService:
         if not task.cancelled():
             task.exception()  # the caller has it, or is gone
 
-    async def _accept_in_order(self, user: User, request: Request) -> Accepted:
+    async def _accept_in_order(self, user: User, request: Request, address: str) -> Accepted:
         session_id = request.session_id if isinstance(request, Question) else request.session.id
         async with self._sessions.in_order(session_id):
-            return await self._accept(user, request)
+            return await self._accept(user, request, address)
 
-    async def _accept(self, user: User, request: Request) -> Accepted:
+    async def _accept(self, user: User, request: Request, address: str) -> Accepted:
+        counted = False
         for _ in range(5):
             if (earlier := await find_earlier(user, request)) is not None:
                 return earlier
             try:
-                return await self._accept_new(user, request)
+                place = await find_place(user, request)
+                if not counted and self._rates is not None:
+                    await self._rates.take_message(user.id, address)
+                    counted = True
+                return await self._accept_new(user, request, place)
             except PlaceTaken:
                 continue
             except StillRunning:
@@ -172,8 +181,8 @@ class ReplyService:
                 raise
         raise InvalidInput("sessionId", STILL_RUNNING)
 
-    async def _accept_new(self, user: User, request: Request) -> Accepted:
-        place = await find_place(user, request)
+    async def _accept_new(self, user: User, request: Request, place: Place) -> Accepted:
+        budget = None if self._rates is None else await self._rates.reserve_tokens(user.id)
         storing = asyncio.create_task(store_request(self._store, self._clock, user, request, place))
         # The write is on its way to the disk before the model takes the processor.
         await asyncio.sleep(0)
@@ -184,8 +193,10 @@ class ReplyService:
             retrieval.cancel()
             if is_unavailable(error):
                 self._doubt()
+            if budget is not None:
+                await budget.settle(0)
             raise
-        self._run(accepted, place, retrieval)
+        self._run(accepted, place, retrieval, budget)
         if place.message is None:
             added = MessageAdded(accepted.message.id, accepted.message.author_id)
             self._sessions.publish(accepted.session.id, added)
@@ -233,11 +244,17 @@ class ReplyService:
             or (place.history and looks_dependent(question))
         )
 
-    def _run(self, accepted: Accepted, place: Place, retrieval: RetrievalTask) -> None:
+    def _run(
+        self,
+        accepted: Accepted,
+        place: Place,
+        retrieval: RetrievalTask,
+        budget: Reservation | None,
+    ) -> None:
         running = RunningReply(accepted.reply.id, accepted.session.id, started=Started(1))
         self._running[running.reply_id] = running
         running.task = asyncio.create_task(
-            self._generate(running, place, retrieval, accepted.message.id),
+            self._generate(running, place, retrieval, accepted.message.id, budget),
             name=f"reply-{running.reply_id}",
         )
 
@@ -247,6 +264,7 @@ class ReplyService:
         place: Place,
         retrieval: RetrievalTask,
         message_id: UUID,
+        budget: Reservation | None,
     ) -> None:
         try:
             found = await run_reply(
@@ -260,6 +278,8 @@ class ReplyService:
                 self.nothing_found(message_id, found, await self._pipeline())
         finally:
             retrieval.cancel()
+            if budget is not None:
+                await budget.settle(running.used_tokens or 0)
             self._running.pop(running.reply_id, None)
             self._sessions.publish(running.session_id, MessageChanged(running.reply_id))
             if place.parent is None:

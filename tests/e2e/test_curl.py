@@ -76,6 +76,6 @@ def test_a_query_works_by_get(server: Server) -> None:
     token = server.log_in("get@example.com")
     command += ["-H", f"authorization: Bearer {token}"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-    assert json.loads(result.stdout) == {
-        "data": {"searchKnowledge": [{"document": {"title": "Gift cards"}}]}
+    assert json.loads(result.stdout)["data"] == {
+        "searchKnowledge": [{"document": {"title": "Gift cards"}}]
     }

@@ -93,6 +93,12 @@ def start(folder: Path, **variables: str) -> Iterator[Process]:
         "SECRET_KEY": "0123456789abcdef0123456789abcdef",
         "PYTHONPATH": str(ROOT),
         "GENERATOR": "offline",
+        # The tests are faster than people are.
+        "MESSAGES_PER_MINUTE": "0",
+        "ADDRESS_MESSAGES_PER_MINUTE": "0",
+        "UPLOADS_PER_MINUTE": "0",
+        "SOCKETS_PER_ADDRESS": "0",
+        "SUBSCRIPTIONS_PER_USER": "0",
         **variables,
     }
     log = folder / "server.log"

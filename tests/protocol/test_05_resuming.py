@@ -179,31 +179,42 @@ async def test_pings(person: Person) -> None:
 
 
 async def test_tokens(anyio_backend: str, sqlite_url: str, serve: Serve) -> None:
-    """The access token is checked when a socket and when an operation begins. A running
-    subscription outlives its token. To give an open socket a new token, send a `ping` with
-    `{"authorization": "…"}` as payload."""
+    """The access token is checked when a socket and when an operation begins. A socket is closed
+    with 4403 within 5 seconds after its token has expired, its login was ended, or the person's
+    role was changed, with what runs on it. So give an open socket a new token in time: send a
+    `ping` with `{"authorization": "…"}` as payload. Its `pong` says that the token was accepted. A
+    wrong one closes the socket with 4403."""
     clock = RunningClock()
     gate = asyncio.Event()
     async with serve(sqlite_url, clock=clock) as app:
         ada = await Person.enter(app)
         app.generator.script = ["One", gate, " two."]
         reply_id = (await ada.send())["reply"]["id"]
-        async with app.socket(ada.token) as socket:
+        async with app.socket(ada.token) as socket, app.socket(ada.token) as old:
             await subscribe(socket, "1", FOLLOW, id=reply_id, a=2)
             assert (await hear(socket))["payload"]["data"]["reply"]["text"] == "One"
-            clock.forward(minutes=16)
-            await subscribe(socket, "2", FOLLOW, id=reply_id)
-            refused = await hear(socket)
-            assert (refused["id"], refused["type"]) == ("2", "error")
-            assert refused["payload"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+            await subscribe(old, "1", FOLLOW, id=reply_id, a=2)
+            assert (await hear(old))["payload"]["data"]["reply"]["text"] == "One"
+            clock.forward(minutes=14)
             await say(socket, "ping", payload={"authorization": await app.login()})
             assert await hear(socket) == {"type": "pong"}
+            clock.forward(minutes=2)
+            async with asyncio.timeout(5):
+                with pytest.raises(ConnectionClosed) as expired:
+                    await hear(old)
+            assert expired.value.rcvd is not None
+            assert expired.value.rcvd.code == 4403
             await subscribe(socket, "3", FOLLOW, id=reply_id, a=2)
             assert (await hear(socket))["id"] == "3"
             gate.set()
             rest = [await hear(socket) for _ in range(6)]
             ends = [message for message in rest if message["type"] == "complete"]
             assert {message["id"] for message in ends} == {"1", "3"}
+            await say(socket, "ping", payload={"authorization": "wrong"})
+            with pytest.raises(ConnectionClosed) as wrong:
+                await hear(socket)
+            assert wrong.value.rcvd is not None
+            assert wrong.value.rcvd.code == 4403
         with pytest.raises(ConnectionClosed) as closed:
             async with app.socket(ada.token):
                 pass

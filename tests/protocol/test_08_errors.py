@@ -48,7 +48,12 @@ async def test_not_found(person: Person) -> None:
 async def test_codes() -> None:
     """What the author of a client must fix, and what broke, is in `errors`, with
     `extensions.code`:"""
-    files = ("schema/errors.py", "schema/limits.py", "transport/errors.py")
+    files = (
+        "schema/errors.py",
+        "schema/limits.py",
+        "transport/errors.py",
+        "transport/persisted.py",
+    )
     written = "".join((ROOT / name).read_text(encoding="utf-8") for name in files)
     used = set(re.findall(r'"(UNAUTHENTICATED|FORBIDDEN|[A-Z]+(?:_[A-Z]+)+)"', written))
     assert set(first_cells("Errors", "[A-Z_]+")) == used

@@ -17,6 +17,7 @@ from resolvers.context import Context, Services
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
+from resolvers.rates import Allowances, Rates
 from resolvers.session_bus import SessionBus
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
@@ -60,6 +61,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         sessions=sessions,
         access=AccessWatch(store, clock, sessions),
         presence=Presence(sessions),
+        rates=Rates(Allowances(), clock),
         require_verified_email=False,
         attempts=Attempts(store, clock),
     )

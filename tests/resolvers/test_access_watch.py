@@ -36,7 +36,10 @@ class FakeDevices:
     def logins(self) -> set[UUID]:
         return self.open
 
-    async def close(self, login_ids: Collection[UUID]) -> None:
+    async def close_expired(self) -> None:
+        """None of these has a token."""
+
+    async def close(self, login_ids: Collection[UUID], *, reason: str) -> None:
         self.closed.append(set(login_ids))
         self.open -= set(login_ids)
 

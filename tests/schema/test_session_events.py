@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from models.chat_message import ChatMessage
 from models.login import Login
 from models.participant import Participant, ParticipantRole
-from models.user import User
+from models.user import Role, User
 from rag.embedding.base import Embedder
 from rag.generation.scripted import ScriptedGenerator
 from resolvers.session_bus import MessageAdded, ParticipantsChanged, SessionEvent
 from schema.node import global_id, parse_global_id
 from tests.application import Running, running_app, test_settings
+from tests.clock import SettableClock
 from tests.follower import Follower, following
 from tests.schema.operations import ASK, CHAT, FOLLOW, SEND
 from tests.transport.app import eventually
+from web.devices import OpenDevices
 
 pytestmark = pytest.mark.anyio
 
@@ -339,7 +344,7 @@ async def test_a_logout_everywhere_ends_all_logins(shared: Shared) -> None:
         first = await enter(stack, shared, shared.tokens[1])
         other = await enter(stack, shared, second)
         asking = await stack.enter_async_context(following(shared.app, second, LOGOUT, e=True))
-        assert (await asking.message())["payload"] == {"data": {"logout": {"ok": True}}}
+        assert (await asking.message())["payload"]["data"] == {"logout": {"ok": True}}
         await asking.completed()
         assert await asking.closed() == 4403
         for follower in (first, other):
@@ -359,6 +364,54 @@ async def test_a_login_that_expires_ends_its_streams(shared: Shared) -> None:
         assert (await follower.until("AccessEnded"))["reason"] == "LOGGED_OUT"
         await follower.completed()
         assert await follower.closed() == 4403
+
+
+async def test_a_token_that_expires_ends_its_socket(shared: Shared) -> None:
+    """A running subscription and an idle socket are closed with 4403; one that renewed its token in
+    time stays."""
+    clock = SettableClock()
+    devices = shared.app.services.access._devices
+    assert isinstance(devices, OpenDevices)
+    async with AsyncExitStack() as stack:
+        follower = await enter(stack, shared, shared.tokens[1])
+        idle = await stack.enter_async_context(shared.app.socket(shared.tokens[1]))
+        renewed = await stack.enter_async_context(shared.app.socket(shared.tokens[1]))
+        row = await Login.filter(user__email=PEOPLE[2]).select_related("user").first()
+        assert row is not None
+        fresh, _ = shared.app.services.tokens.access_token(row.user, row)
+        await renewed.send(
+            json.dumps({"type": "ping", "payload": {"authorization": f"Bearer {fresh}"}})
+        )
+        assert json.loads(await renewed.recv())["type"] == "pong"
+        stack.callback(setattr, devices, "_clock", devices._clock)
+        claims = shared.app.services.tokens.read_access_token(shared.tokens[1])
+        clock.time = claims.expires_at
+        devices._ends = {f"Bearer {fresh}": clock.time + timedelta(minutes=5)}
+        devices._clock = clock
+        assert await follower.closed() == 4403
+        with pytest.raises(ConnectionClosed) as closed:
+            await idle.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4403
+        assert "expired" in closed.value.rcvd.reason
+        await renewed.send('{"type": "ping"}')
+        assert json.loads(await renewed.recv())["type"] == "pong"
+
+
+async def test_another_role_ends_sockets(shared: Shared) -> None:
+    """Whoever gets or loses a right connects again; nobody else does."""
+    async with AsyncExitStack() as stack:
+        changed = await enter(stack, shared, shared.tokens[1])
+        stays = await enter(stack, shared, shared.tokens[2])
+        await shared.app.services.access.check()
+        await User.filter(email=PEOPLE[1]).update(role=Role.EDITOR)
+        with pytest.raises(ConnectionClosed) as closed:
+            await changed.until("nothing more")
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4403
+        assert "role" in closed.value.rcvd.reason
+        await shared.ask(shared.tokens[0])
+        await stays.until("MessageAdded")
 
 
 async def test_a_deleted_session_ends_every_stream(shared_anywhere: Shared) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rag import errors
 from rag.generation import retrying
-from resolvers import mail_texts
+from resolvers import mail_texts, rates
 from resolvers.replies import log, run
 from schema.errors import INVALID_EMAIL
 from texts import Language, fill, preferred_language, translate
@@ -78,6 +78,7 @@ def test_every_failure_and_mail_is_in_the_catalogue() -> None:
     }
     failures |= {retrying.BLOCKED_ANSWER, retrying.BLOCKED_QUESTION, retrying.QUOTA_USED_UP}
     failures |= {run.NO_KNOWLEDGE, run.FAILURE, run.INTERRUPTED, log.UNSTORABLE, INVALID_EMAIL}
+    failures |= {rates.TOO_FAST, rates.BUDGET_SPENT}
     assert failures - CATALOGUE.keys() == set()
     for language in OTHERS:
         for failure in failures:

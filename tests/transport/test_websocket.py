@@ -1,6 +1,7 @@
 """graphql-transport-ws over real sockets."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -89,6 +90,21 @@ async def test_queries_and_mutations_run_over_the_socket(ready: Client) -> None:
     assert [await ready.next(), await ready.next()] == [next_({"hello": "Hello Ada"}), complete()]
     await ready.subscribe('mutation A { write } mutation B { write(text: "b") }', operationName="B")
     assert [await ready.next(), await ready.next()] == [next_({"write": "b"}), complete()]
+
+
+async def test_operations_are_known_by_their_hash(ready: Client) -> None:
+    """As over HTTP; what is not known is an `error` message, and the socket stays open."""
+    digest = hashlib.sha256(b"{ hello }").hexdigest()
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": digest}}
+    alone = {"id": "1", "type": "subscribe", "payload": {"extensions": extensions}}
+    await ready.send(alone)
+    refused = await ready.next()
+    assert refused["type"] == "error"
+    assert refused["payload"][0]["extensions"] == {"code": "PERSISTED_QUERY_NOT_FOUND"}
+    await ready.subscribe("{ hello }", extensions=extensions)
+    assert [await ready.next(), await ready.next()] == [next_({"hello": "Hello world"}), complete()]
+    await ready.send(alone)
+    assert [await ready.next(), await ready.next()] == [next_({"hello": "Hello world"}), complete()]
 
 
 async def test_operations_run_side_by_side(ready: Client, shared: App) -> None:
