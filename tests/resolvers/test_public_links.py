@@ -54,6 +54,6 @@ def test_any_text_is_answered(text: str) -> None:
 def test_another_server_makes_other_tokens() -> None:
     """The secret decides, and for another purpose it gives another signature."""
     link_id = new_id()
-    other = TokenService("f" * 32, RunningClock())
+    other = TokenService("another secret of forty characters or so", RunningClock())
     assert read_link_token(other, link_token(TOKENS, link_id)) is None
     assert TOKENS.sign(b"one", b"data") != TOKENS.sign(b"another", b"data")

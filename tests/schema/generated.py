@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from graphql import (
@@ -62,7 +62,9 @@ def operation(name: str, field: GraphQLField, schema: GraphQLSchema) -> str:
     arguments = ", ".join(f"{arg}: ${arg}" for arg in field.args)
     head = f"{root.lower()}({variables})" if variables else root.lower()
     call = f"{field_name}({arguments})" if arguments else field_name
-    return f"{head} {{ {call} {_selection(field.type, schema, DEPTH)} }}"
+    # All kinds of nodes at once are more than an operation may ask for at that depth.
+    depth = DEPTH - isinstance(get_named_type(field.type), GraphQLInterfaceType)
+    return f"{head} {{ {call} {_selection(field.type, schema, depth)} }}"
 
 
 def _selection(type: Any, schema: GraphQLSchema, depth: int) -> str:
@@ -70,17 +72,29 @@ def _selection(type: Any, schema: GraphQLSchema, depth: int) -> str:
     if is_leaf_type(named):
         return ""
     if isinstance(named, GraphQLUnionType | GraphQLInterfaceType):
+        members = schema.get_possible_types(named)
+        types: dict[str, set[str]] = {}
+        for one in members:
+            for name, field in one.fields.items():
+                types.setdefault(name, set()).add(str(field.type))
+        clashing = {name for name, found in types.items() if len(found) > 1}
         parts = [
-            f"... on {one.name} {{ {_fields(one, schema, depth, prefix=one.name)} }}"
-            for one in schema.get_possible_types(named)
+            f"... on {one.name} {{ {_fields(one, schema, depth, clashing, one.name)} }}"
+            for one in members
         ]
         return f"{{ __typename {' '.join(parts)} }}"
     return f"{{ __typename {_fields(named, schema, depth)} }}"
 
 
-def _fields(type: GraphQLObjectType, schema: GraphQLSchema, depth: int, *, prefix: str = "") -> str:
-    """Its fields that need no argument; in unions each under a name of its own, since members
-    may have fields of one name and two types."""
+def _fields(
+    type: GraphQLObjectType,
+    schema: GraphQLSchema,
+    depth: int,
+    clashing: Collection[str] = (),
+    prefix: str = "",
+) -> str:
+    """Its fields that need no argument; those that clash with one of another member of the union,
+    which has the same name and another type, under a name of their own."""
     found = []
     for name, field in type.fields.items():
         needed = any(
@@ -89,7 +103,7 @@ def _fields(type: GraphQLObjectType, schema: GraphQLSchema, depth: int, *, prefi
         )
         if needed or (depth == 0 and not is_leaf_type(get_named_type(field.type))):
             continue
-        alias = f"{prefix}_{name}: {name}" if prefix else name
+        alias = f"{prefix}_{name}: {name}" if name in clashing else name
         page = "(first: 3)" if "first" in field.args else ""
         found.append(f"{alias}{page} {_selection(field.type, schema, depth - 1)}")
     return " ".join(found) or "__typename"
