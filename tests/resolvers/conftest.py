@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,10 @@ import pytest
 
 from models.outbox_mail import OutboxMail
 from models.store import Store
+from models.user import User
+from resolvers import account
 from resolvers.access_watch import AccessWatch
+from resolvers.account import AuthTokensData
 from resolvers.attempts import Attempts
 from resolvers.context import Context, Services
 from resolvers.mail import Mailer
@@ -24,6 +28,8 @@ from tests.clock import RunningClock
 from tests.stores import copied_store
 
 SECRET = "0123456789abcdef0123456789abcdef"
+EMAIL = "anna@example.com"
+PASSWORD = "kranich seven"
 
 
 @pytest.fixture
@@ -79,3 +85,30 @@ async def mailed_token(to: str) -> str:
     found = re.search(r"\?token=(\S+)", mail.text)
     assert found is not None
     return found[1]
+
+
+@pytest.fixture
+async def anna(context: Context) -> User:
+    """A registered person with a confirmed address and an empty outbox."""
+    await account.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
+    user = await account.verify_email(context, await mailed_token(EMAIL))
+    await OutboxMail.all().delete()
+    context.services.mailer.waiting.clear()
+    return user
+
+
+@pytest.fixture
+async def tokens(context: Context, anna: User) -> AuthTokensData:
+    return await account.login(context, email=EMAIL, password=PASSWORD)
+
+
+@pytest.fixture
+def verified_only(services: Services, context: Context) -> Context:
+    """A context of a server that requires confirmed addresses."""
+    return replace(context, services=replace(services, require_verified_email=True))
+
+
+async def as_viewer(context: Context, access_token: str) -> Context:
+    viewer, reason = await account.authenticate(context.services, f"Bearer {access_token}")
+    assert reason is None
+    return replace(context, viewer=viewer)

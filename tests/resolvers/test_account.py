@@ -14,46 +14,20 @@ from models.outbox_mail import OutboxMail
 from models.user import Role, User
 from resolvers import account
 from resolvers.account import AuthTokensData, Registration
-from resolvers.account_rules import AccountRules
 from resolvers.context import Context, Services, Viewer
 from resolvers.errors import (
     EmailNotVerified,
     InvalidCredentials,
     InvalidInput,
     InvalidToken,
-    Unauthenticated,
 )
 from resolvers.passwords import PasswordHasher
-from resolvers.tokens import TokenService, hash_opaque_token
+from resolvers.tokens import hash_opaque_token
 from tests.clock import RunningClock
 from tests.queries import counted
-from tests.resolvers.conftest import SECRET, mailed_token
+from tests.resolvers.conftest import EMAIL, PASSWORD, SECRET, mailed_token
 
 pytestmark = pytest.mark.anyio
-
-EMAIL = "anna@example.com"
-PASSWORD = "kranich seven"
-
-
-@pytest.fixture
-async def anna(context: Context) -> User:
-    """A registered person with a confirmed address and an empty outbox."""
-    await account.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
-    user = await account.verify_email(context, await mailed_token(EMAIL))
-    await OutboxMail.all().delete()
-    context.services.mailer.waiting.clear()
-    return user
-
-
-@pytest.fixture
-async def tokens(context: Context, anna: User) -> AuthTokensData:
-    return await account.login(context, email=EMAIL, password=PASSWORD)
-
-
-@pytest.fixture
-def verified_only(services: Services, context: Context) -> Context:
-    """A context of a server that requires confirmed addresses."""
-    return replace(context, services=replace(services, require_verified_email=True))
 
 
 async def subjects() -> list[str]:
@@ -366,190 +340,6 @@ async def test_odd_headers(context: Context, anna: User) -> None:
     await account.login(context, email=EMAIL, password=PASSWORD)
     row = await Login.get()
     assert (row.user_agent, row.address) == ("a" + "b" * 299, "f" * 45)
-
-
-# ---- refreshing ----------------------------------------------------------------------------------
-
-
-async def test_refresh(context: Context, tokens: AuthTokensData, clock: RunningClock) -> None:
-    """A refresh gives a new pair for the same login, which then lives for another 30 days."""
-    clock.forward(days=29)
-    fresh = await account.refresh_tokens(context, tokens.refresh_token)
-    assert fresh.refresh_token != tokens.refresh_token
-    assert fresh.refresh_token_expires_at - tokens.refresh_token_expires_at > timedelta(days=28)
-    row = await Login.get()
-    assert row.expires_at == fresh.refresh_token_expires_at
-    assert row.last_used_at == row.expires_at - timedelta(days=30)
-    clock.forward(days=29)
-    assert (await account.refresh_tokens(context, fresh.refresh_token)).user.id == row.user_id
-    assert await RefreshToken.filter(used_at__isnull=True).count() == 1
-
-
-async def test_replay(
-    context: Context, tokens: AuthTokensData, clock: RunningClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A refresh token that comes back ends the login, its newest tokens included."""
-    fresh = await account.refresh_tokens(context, tokens.refresh_token)
-    other = await account.login(context, email=EMAIL, password=PASSWORD)
-    clock.forward(seconds=10)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, tokens.refresh_token)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, fresh.refresh_token)
-    viewer, reason = await account.authenticate(context.services, fresh.access_token)
-    assert (viewer, reason) == (None, "This login was ended; log in again.")
-    assert "A used refresh token came back" in caplog.text
-    assert "gqr_" not in caplog.text
-    await account.refresh_tokens(context, other.refresh_token)
-
-
-async def test_replay_of_a_token_before_the_last(context: Context, tokens: AuthTokensData) -> None:
-    """Once the next token was used, no time is given: whoever has the old one stole it."""
-    second = await account.refresh_tokens(context, tokens.refresh_token)
-    third = await account.refresh_tokens(context, second.refresh_token)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, tokens.refresh_token)
-    assert (await Login.get()).revoked_at is not None
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, third.refresh_token)
-    assert (await account.authenticate(context.services, third.access_token))[0] is None
-
-
-async def test_a_lost_answer(context: Context, tokens: AuthTokensData, clock: RunningClock) -> None:
-    """Asked again within ten seconds, the same refresh token comes; it is one family, and alive."""
-    lost = await account.refresh_tokens(context, tokens.refresh_token)
-    clock.forward(seconds=9)
-    again = await account.refresh_tokens(context, tokens.refresh_token)
-    assert again.refresh_token == lost.refresh_token
-    assert again.refresh_token_expires_at == lost.refresh_token_expires_at
-    assert (await account.authenticate(context.services, again.access_token))[0] is not None
-    assert await RefreshToken.filter(used_at__isnull=True).count() == 1
-    await account.refresh_tokens(context, again.refresh_token)
-
-
-async def test_without_grace(context: Context, services: Services, tokens: AuthTokensData) -> None:
-    """An operator may give no time at all: the first replay ends the login."""
-    strict = replace(
-        context, services=replace(services, rules=AccountRules(refresh_grace=timedelta()))
-    )
-    await account.refresh_tokens(strict, tokens.refresh_token)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(strict, tokens.refresh_token)
-    assert (await Login.get()).revoked_at is not None
-
-
-async def test_the_next_token_takes_the_secret(
-    context: Context, services: Services, tokens: AuthTokensData
-) -> None:
-    """From a refresh token alone nobody can make the one that follows."""
-    fresh = await account.refresh_tokens(context, tokens.refresh_token)
-    other = TokenService("another secret of thirty-two bytes", services.clock)
-    assert services.tokens.next_refresh_token(tokens.refresh_token)[0] == fresh.refresh_token
-    assert other.next_refresh_token(tokens.refresh_token)[0] != fresh.refresh_token
-    assert len(fresh.refresh_token) == len(tokens.refresh_token)
-
-
-async def test_refresh_at_once(context: Context, tokens: AuthTokensData) -> None:
-    """Of 20 refreshes at the same time with one token all get the same next one, and it works."""
-    results = await asyncio.gather(
-        *(account.refresh_tokens(context, tokens.refresh_token) for _ in range(20)),
-        return_exceptions=True,
-    )
-    won = [result for result in results if isinstance(result, AuthTokensData)]
-    assert len(won) == 20
-    assert len({one.refresh_token for one in won}) == 1
-    assert (await Login.get()).revoked_at is None
-    assert await RefreshToken.filter(used_at__isnull=True).count() == 1
-    viewer, _ = await account.authenticate(context.services, won[0].access_token)
-    assert viewer is not None
-    await account.refresh_tokens(context, won[0].refresh_token)
-
-
-async def test_refresh_during_another(
-    context: Context, tokens: AuthTokensData, clock: RunningClock
-) -> None:
-    """A request that came before the token was used is refused, and the login lives on."""
-    await RefreshToken.all().update(used_at=clock.now() + timedelta(seconds=1))
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, tokens.refresh_token)
-    assert (await Login.get()).revoked_at is None
-
-
-async def test_refresh_too_late(
-    context: Context, tokens: AuthTokensData, clock: RunningClock
-) -> None:
-    """After 30 days without use the login has ended."""
-    clock.forward(days=30)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, tokens.refresh_token)
-    assert await RefreshToken.all().count() == 1
-
-
-async def test_refresh_nonsense(context: Context, tokens: AuthTokensData) -> None:
-    """Access tokens, unknown tokens and other text are no refresh tokens and harm nobody."""
-    for token in (tokens.access_token, "", "gqr_x", "\ud800", "\0", "a" * 10**6):
-        with pytest.raises(InvalidToken):
-            await account.refresh_tokens(context, token)
-    await account.refresh_tokens(context, tokens.refresh_token)
-
-
-async def test_a_mail_token_does_not_refresh(context: Context, anna: User) -> None:
-    """A token from a mail is no refresh token."""
-    await account.register(context, email="b@example.com", password=PASSWORD)
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, await mailed_token("b@example.com"))
-
-
-# ---- logout --------------------------------------------------------------------------------------
-
-
-async def as_viewer(context: Context, access_token: str) -> Context:
-    viewer, reason = await account.authenticate(context.services, f"Bearer {access_token}")
-    assert reason is None
-    return replace(context, viewer=viewer)
-
-
-async def test_logout(context: Context, tokens: AuthTokensData) -> None:
-    """A logout ends this login with its access token, and no other."""
-    other = await account.login(context, email=EMAIL, password=PASSWORD)
-    await account.logout(await as_viewer(context, tokens.access_token))
-    assert await account.authenticate(context.services, tokens.access_token) == (
-        None,
-        "This login was ended; log in again.",
-    )
-    with pytest.raises(InvalidToken):
-        await account.refresh_tokens(context, tokens.refresh_token)
-    await account.refresh_tokens(context, other.refresh_token)
-
-
-async def test_logout_everywhere(context: Context, tokens: AuthTokensData) -> None:
-    """A logout everywhere ends all logins of this person, and nobody else's."""
-    other = await account.login(context, email=EMAIL, password=PASSWORD)
-    await account.register(context, email="b@example.com", password=PASSWORD)
-    stranger = await account.login(context, email="b@example.com", password=PASSWORD)
-    await account.logout(await as_viewer(context, tokens.access_token), everywhere=True)
-    for ended in (tokens, other):
-        assert (await account.authenticate(context.services, ended.access_token))[0] is None
-        with pytest.raises(InvalidToken):
-            await account.refresh_tokens(context, ended.refresh_token)
-    await account.refresh_tokens(context, stranger.refresh_token)
-
-
-async def test_logout_of_nobody(context: Context) -> None:
-    """Without a login there is nothing to end."""
-    with pytest.raises(Unauthenticated):
-        await account.logout(context)
-
-
-async def test_logout_beats_refresh(context: Context, tokens: AuthTokensData) -> None:
-    """A refresh and a logout at the same moment leave the login ended."""
-    viewer = await as_viewer(context, tokens.access_token)
-    await asyncio.gather(
-        account.refresh_tokens(context, tokens.refresh_token),
-        account.logout(viewer),
-        return_exceptions=True,
-    )
-    assert (await Login.get()).revoked_at is not None
 
 
 # ---- authentication ------------------------------------------------------------------------------
