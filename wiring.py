@@ -44,6 +44,7 @@ log = logging.getLogger("groundql")
 
 # Before what the database did not take is tried again. Seconds.
 _DATABASE_WAIT: Final = 1.0
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -227,12 +228,15 @@ async def spare_collector(knowledge: KnowledgeBase) -> None:
     """Once everything is loaded, take it out of the garbage collector's sight.
 
     The libraries bring a million objects that live as long as the server, and each full collection
-    that visits them halts everything for a fifth of a second. For a process that serves to its end.
+    that visits them halts everything for a fifth of a second. A page of history alone makes
+    more objects than the usual 700 that call it, and no cycle, so it is called less often.
+    For a process that serves to its end.
     """
     with suppress(NotReady):
         await knowledge.pipeline()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 def _load_embedder(settings: Settings, name: str) -> Embedder:

@@ -10,7 +10,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 
 from models.base import Row
-from models.reading import columns, fetch_by_key, hydrate
+from models.reading import columns, fetch_by_key, hydrate_one
 from models.store import Store
 from models.user import User
 
@@ -43,9 +43,8 @@ class Login(Row):
         rows = await fetch_by_key(cls, _find_sql(), [login_id, user_id])
         if not rows:
             return None
-        login = hydrate(cls, rows)[0]
-        login.user = hydrate(User, rows, begin=len(cls._meta.fields_db_projection))[0]
-        return login
+        user = hydrate_one(User, rows[0], begin=len(cls._meta.fields_db_projection))
+        return hydrate_one(cls, rows[0], user=user)
 
 
 @lru_cache(maxsize=1)

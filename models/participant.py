@@ -12,7 +12,7 @@ from tortoise.indexes import Index
 
 from models.base import Row
 from models.chat_session import ChatSession
-from models.reading import columns, fetch_by_key, hydrate
+from models.reading import columns, fetch_by_key, hydrate_one
 from models.user import User
 
 
@@ -65,9 +65,8 @@ class Participant(Row):
         rows = await fetch_by_key(cls, _find_sql(), [session_id, user_id])
         if not rows:
             return None
-        part = hydrate(cls, rows)[0]
-        part.session = hydrate(ChatSession, rows, begin=len(cls._meta.fields_db_projection))[0]
-        return part
+        session = hydrate_one(ChatSession, rows[0], begin=len(cls._meta.fields_db_projection))
+        return hydrate_one(cls, rows[0], session=session)
 
 
 @lru_cache(maxsize=1)

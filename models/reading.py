@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, TypeVar, cast, overload
@@ -24,7 +25,6 @@ from models.sqlite import Steps
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
 
-_Convert = Callable[[Sequence[Any]], Sequence[Any]]
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 # What both drivers give as Python has it.
 _NATIVE: Final = (fields.CharField, fields.TextField, fields.IntField, fields.BigIntField)
@@ -74,10 +74,10 @@ async def steps(model: type[Model], begin: Callable[[bool], Steps[T]]) -> T:
     `begin(is_sqlite)` gives the steps. They run in another thread: they must only make statements.
     """
     connection = model._meta.db
-    work = begin(_is_sqlite(model))
     if isinstance(connection, sqlite.Client) and connection.has_reader:
-        done: T = await connection.read_steps(work)
+        done: T = await connection.read_steps(begin(True))
         return done
+    work = begin(_is_sqlite(model))
     try:
         sql, values = next(work)
         while True:
@@ -134,6 +134,7 @@ class Table(Sequence[M]):
         self.model = model
         self._rows = rows
         self._raw: list[Sequence[Any]] | None = None
+        self._converted: dict[str, Sequence[Any]] = {}
         self._objects: list[M] | None = None
 
     def __len__(self) -> int:
@@ -168,9 +169,12 @@ class Table(Sequence[M]):
 
     def column(self, field: str) -> Sequence[Any]:
         """A field's values, as the objects have them."""
-        values = self.raw(field)
         convert = _converters(self.model)[_places(self.model)[field]]
-        return values if convert is None else convert(values)
+        if convert is None:
+            return self.raw(field)
+        if field not in self._converted:
+            self._converted[field] = convert.column(self.raw(field))
+        return self._converted[field]
 
 
 def columns(model: type[Model], alias: str) -> str:
@@ -178,30 +182,48 @@ def columns(model: type[Model], alias: str) -> str:
     return ", ".join(f'{alias}."{name}"' for name in model._meta.fields_db_projection.values())
 
 
-def hydrate(model: type[M], rows: Iterable[Any], *, begin: int = 0) -> list[M]:
-    """Objects from rows that hold, from column `begin` on, those of `columns(model, …)`.
+def hydrate(model: type[M], rows: Iterable[Any]) -> list[M]:
+    """Objects from rows that hold the columns of `columns(model, …)`.
 
     They are as Tortoise makes them, saved and complete.
     """
+    rows = list(rows)
+    if len(rows) == 1:
+        return [hydrate_one(model, rows[0])]
     names = tuple(model._meta.fields_db_projection)
-    end = begin + len(names)
-    columns = list(zip(*(tuple(row)[begin:end] for row in rows)))  # noqa: B905 (slower)
-    if not columns:
-        return []
     converted = [
-        column if convert is None else convert(column)
-        for convert, column in zip(_converters(model), columns, strict=True)
+        column if convert is None else convert.column(column)
+        for convert, column in zip(_converters(model), zip(*rows, strict=False), strict=False)
     ]
-    custom = model._meta.db_pk_column not in model._meta.generated_db_fields
-    made = []
-    for values in zip(*converted):  # noqa: B905 (slower)
-        one = model.__new__(model)
-        state: dict[str, Any] = dict(zip(names, values))  # noqa: B905 (slower)
-        state["_partial"], state["_saved_in_db"] = False, True
-        state["_custom_generated_pk"], state["_await_when_save"] = custom, {}
-        one.__dict__ = state
-        made.append(one)
-    return made
+    return [
+        _saved(model, dict(zip(names, values)))  # noqa: B905 (slower)
+        for values in zip(*converted)  # noqa: B905 (slower)
+    ]
+
+
+def hydrate_one(model: type[M], row: Any, *, begin: int = 0, **related: Model) -> M:
+    """An object from a row that holds, from column `begin` on, those of `columns(model, …)`.
+    `related` are the objects of its foreign keys, by the names of the relations.
+
+    Every operation reads a few: a column of one value is not worth its way.
+    """
+    names = model._meta.fields_db_projection
+    state: dict[str, Any] = dict(zip(names, tuple(row)[begin : begin + len(names)], strict=True))
+    for name, convert in _conversions(model):
+        if state[name] is not None:
+            state[name] = convert.value(state[name])
+    for name, other in related.items():
+        state[f"_{name}"] = other
+    return _saved(model, state)
+
+
+def _saved(model: type[M], state: dict[str, Any]) -> M:
+    one = model.__new__(model)
+    state["_partial"], state["_saved_in_db"] = False, True
+    state["_custom_generated_pk"] = model._meta.db_pk_column not in model._meta.generated_db_fields
+    state["_await_when_save"] = {}
+    one.__dict__ = state
+    return one
 
 
 @lru_cache(maxsize=256)
@@ -226,34 +248,47 @@ def _converters(model: type[Model]) -> tuple[_Convert | None, ...]:
     )
 
 
+@lru_cache(maxsize=64)
+def _conversions(model: type[Model]) -> tuple[tuple[str, _Convert], ...]:
+    """The fields whose values differ from the driver's."""
+    return tuple(
+        (name, convert)
+        for name, convert in zip(model._meta.fields_db_projection, _converters(model), strict=True)
+        if convert is not None
+    )
+
+
 def _converter(field: fields.Field[Any]) -> _Convert | None:
     if type(field) in _NATIVE:
         return None
     enum = getattr(field, "enum_type", None)
     if isinstance(field, fields.UUIDField):
-        return _each(lambda value: value if isinstance(value, UUID) else UUID(value))
+        return _Convert(lambda value: value if isinstance(value, UUID) else UUID(value))
     if isinstance(field, fields.BooleanField):
-        return _each(bool)
+        return _Convert(bool)
     if isinstance(field, fields.DatetimeField):
-        return _each(partial(_moment, field))
+        return _Convert(partial(_moment, field))
     if enum is not None:
-        return _each(enum)
-    return lambda column: [field.to_python_value(value) for value in column]
+        return _Convert(enum)
+    return _Convert(field.to_python_value, repeats=False)
 
 
-def _each(convert: Callable[[Any], Any]) -> _Convert:
-    """Converts a column in which many values come again: keys, states, moments."""
+@dataclass(frozen=True, slots=True)
+class _Convert:
+    """Makes what objects have from what the driver gives; null stays null.
 
-    def convert_column(column: Sequence[Any]) -> list[Any]:
+    `repeats` says that in a column many values come again: keys, states, moments.
+    """
+
+    value: Callable[[Any], Any]
+    repeats: bool = True
+
+    def column(self, column: Sequence[Any]) -> list[Any]:
         known: dict[Any, Any] = {None: None}
-        found = []
-        for value in column:
-            if value not in known:
-                known[value] = convert(value)
-            found.append(known[value])
-        return found
-
-    return convert_column
+        if self.repeats:
+            known |= {value: self.value(value) for value in {*column} - {None}}
+            return [known[value] for value in column]
+        return [None if value is None else self.value(value) for value in column]
 
 
 def _moment(field: fields.Field[Any], value: Any) -> datetime | None:

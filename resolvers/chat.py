@@ -19,7 +19,7 @@ from resolvers.access import find_message, require_message, require_part
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, NotFound
 from resolvers.organising import tagged
-from resolvers.paging import Page, PageRequest, activity_page, check_page, encode_cursor
+from resolvers.paging import Page, PageRequest, activity_page, check_page, encode_id_cursors
 from resolvers.replies.events import Event
 from resolvers.replies.start import Accepted, Question, new_session, own_participation
 from resolvers.session_bus import SessionChanged, SessionDeleted
@@ -119,7 +119,7 @@ async def list_messages(
         with_citations=with_citations,
         with_authors=with_authors,
     )
-    cursors = [encode_cursor(str(key)) for key in rows.messages.raw("id")]
+    cursors = encode_id_cursors(rows.messages.raw("id"))
     return History(window.page(rows.messages, cursors), rows.citations, rows.authors)
 
 

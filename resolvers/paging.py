@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -21,7 +21,6 @@ from resolvers.errors import BadUserInput
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
-_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -100,12 +99,18 @@ def check_page(request: PageRequest) -> Window:
 
 def base64url(data: bytes) -> str:
     """Like `base64.urlsafe_b64encode`, as a text; a page has a hundred of them."""
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).decode("ascii")
+    text = binascii.b2a_base64(data, newline=False).decode("ascii")
+    return text.replace("+", "-").replace("/", "_")
 
 
 def encode_cursor(*key: str) -> str:
     """An opaque cursor for a sort key."""
     return base64url(orjson.dumps(key))
+
+
+def encode_id_cursors(keys: Iterable[UUID | str]) -> list[str]:
+    """`encode_cursor` for many sort keys that are ids."""
+    return [base64url(b'["%b"]' % str(key).encode()) for key in keys]
 
 
 def decode_cursor(cursor: str, length: int) -> list[str]:
@@ -140,7 +145,7 @@ async def id_page(query: QuerySet[M], request: PageRequest, *, newest_first: boo
         query = query.filter(**{"id__gt" if newest_first else "id__lt": before})
     descending = newest_first != window.backward
     rows = await query.order_by("-id" if descending else "id").limit(window.size + 1)
-    return window.page(rows, [encode_cursor(str(row.pk)) for row in rows])
+    return window.page(rows, encode_id_cursors(row.pk for row in rows))
 
 
 async def activity_page(query: QuerySet[M], request: PageRequest) -> Page[M]:

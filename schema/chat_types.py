@@ -263,7 +263,8 @@ async def _authors(messages: Messages, info: Info) -> list[User | None]:
     if found is None:
         found = await load_users(list({key for key in ids if key is not None}))
     users = {row.id: User.from_row(row) for row in found if row is not None}
-    return [users.get(key) for key in ids]
+    known = {id(key): users.get(key) for key in ids}  # the same few objects, again and again
+    return [known[id(key)] for key in ids]
 
 
 async def _citations(messages: Messages, info: Info) -> Grouped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from uuid import UUID
@@ -67,11 +67,15 @@ async def citations_of(
     that were read already."""
     if rows is None:
         rows = await citation_rows([key for key in messages if key is not None])
-    places: defaultdict[str | None, list[int]] = defaultdict(list)
-    for place, key in enumerate(rows.raw("message_id")):
-        places[str(key)].append(place)
-    wanted = [places.get(key, []) for key in messages]
-    ordered = rows.at(chain(*wanted))
+    keys = list(map(str, rows.raw("message_id")))
+    counts = Counter(keys)
+    wanted = [key for key in messages if key in counts]
+    if wanted != list(counts):  # they come grouped, and mostly in the messages' order
+        places: defaultdict[str | None, list[int]] = defaultdict(list)
+        for place, key in enumerate(keys):
+            places[key].append(place)
+        rows = rows.at(chain.from_iterable(places[key] for key in wanted))
     return Grouped(
-        [len(one) for one in wanted], RowColumns(Citation, ordered, Citation.from_row, {})
+        [counts[key] if key is not None else 0 for key in messages],
+        RowColumns(Citation, rows, Citation.from_row, {}),
     )

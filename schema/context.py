@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import strawberry
 
@@ -10,12 +11,16 @@ from resolvers.context import Context
 from schema.loaders import Loaders
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GraphQLContext:
     """One operation's use-case context and its batch loaders."""
 
     app: Context
-    loaders: Loaders
+
+    @cached_property
+    def loaders(self) -> Loaders:
+        viewer = self.app.viewer
+        return Loaders(self.app.services, None if viewer is None else viewer.id)
 
 
 Info = strawberry.Info[GraphQLContext, None]

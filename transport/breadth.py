@@ -15,10 +15,12 @@ import asyncio
 import math
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+import orjson
 from graphql import (
     FieldNode,
     FragmentDefinitionNode,
@@ -41,6 +43,7 @@ from graphql import (
 )
 from graphql.pyutils import Path
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.types.base_scalars import DateTimeDefinition
 from strawberry.types import Info
 from strawberry.types.base import StrawberryObjectDefinition
 from strawberry.types.field import StrawberryField
@@ -218,9 +221,11 @@ class _Resolved(_Field):
         return Info(_raw_info=raw, _field=self._field)
 
 
-async def _all(waiting: Iterable[Awaitable[Any]]) -> list[Any]:
+async def _all(waiting: Sequence[Awaitable[Any]]) -> list[Any]:
     """All results. An error is raised when everything has ended: what is cancelled half-way, such
     as the batch of a DataLoader, would be missing on the general way."""
+    if len(waiting) == 1:
+        return [await waiting[0]]  # without the task that `gather` makes
     results = await asyncio.gather(*waiting, return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
@@ -276,26 +281,61 @@ class _Plain(_Leaf):
         return super().complete(column, place)
 
 
-class _Enum(_Leaf):
-    """Enums have few members, so each is coerced once."""
+class _Moments(_Leaf):
+    """Strawberry's DateTime. Of moments in UTC orjson writes what `datetime.isoformat` does, at a
+    tenth of its time."""
 
     def complete(self, values: Values, place: _Place) -> Column:
-        names = {value: self._one(value) for value in set(cast(Column, values))}
-        return [names[value] for value in cast(Column, values)]
+        column = cast(Column, values)
+        if all(type(moment) is datetime and moment.tzinfo is UTC for moment in column):
+            return cast(Column, orjson.loads(orjson.dumps(column)))
+        return super().complete(column, place)
+
+
+class _Enum(_Leaf):
+    """Enums have few members, so each is coerced once. They are told apart by identity, since
+    the hash of a member is a call."""
+
+    def complete(self, values: Values, place: _Place) -> Column:
+        column = cast(Column, values)
+        members = {id(value): value for value in column}
+        names = {key: self._one(value) for key, value in members.items()}
+        return [names[id(value)] for value in column]
 
 
 class _Nested(_Completion):
-    """Objects, or null."""
+    """Objects, or null. One that comes many times, such as an author, is completed once."""
 
     def __init__(self, objects: "_Objects") -> None:
         self._objects = objects
         self.is_async = objects.is_async
 
     def complete(self, values: Values, place: _Place) -> Column:
-        return self._objects.complete(values, place)
+        distinct = _distinct(values)
+        if distinct is None:
+            return self._objects.complete(values, place)
+        completed = self._objects.complete(list(distinct.values()), place)
+        return _spread(values, distinct, completed)
 
     async def complete_async(self, values: Values, place: _Place) -> Column:
-        return await self._objects.complete_async(values, place)
+        distinct = _distinct(values)
+        if distinct is None:
+            return await self._objects.complete_async(values, place)
+        completed = await self._objects.complete_async(list(distinct.values()), place)
+        return _spread(values, distinct, completed)
+
+
+def _distinct(values: Values) -> dict[int, Any] | None:
+    """The values by their identity; None if most of them come once."""
+    if isinstance(values, Columns):
+        return None
+    distinct = {id(value): value for value in cast(Column, values)}
+    return distinct if 2 * len(distinct) <= len(cast(Column, values)) else None
+
+
+def _spread(values: Values, distinct: dict[int, Any], completed: Column) -> Column:
+    found = dict(zip(distinct, completed, strict=True))
+    return [found[id(value)] for value in cast(Column, values)]
 
 
 class _Lists(_Completion):
@@ -360,7 +400,7 @@ class _Objects:
         selected, deferred, *_ = executor.collect_subfields(kind, field_details_list)
         if deferred:
             raise _General
-        self._keys = tuple(selected)
+        self._make = _maker(tuple(selected))
         self._fields = [_field(executor, kind, details) for details in selected.values()]
         awaited = [field for field in self._fields if field.is_async]
         self._batches = [field for field in awaited if field.is_batch]
@@ -379,7 +419,7 @@ class _Objects:
         # single objects must go out together.
         columns = {field: await field.column_async(objects, place) for field in self._batches}
         if self._awaited:
-            found = await _all(field.column_async(objects, place) for field in self._awaited)
+            found = await _all([field.column_async(objects, place) for field in self._awaited])
             columns.update(zip(self._awaited, found, strict=True))
         return self._rows(
             values,
@@ -407,15 +447,28 @@ class _Objects:
         return [one for one in values if one is not None]
 
     def _rows(self, values: Values, columns: Sequence[Column]) -> Column:
-        keys = self._keys
         # A batch that gives too few values, or too many, takes the general way.
         if len(set(map(len, columns))) > 1:
             raise _General
-        rows = [dict(zip(keys, row)) for row in zip(*columns)]  # noqa: B905 (strict is slower)
+        rows = list(map(self._make, *columns))
         if isinstance(values, Columns) or len(rows) == len(cast(Column, values)):
             return rows
         given = iter(rows)
         return [None if value is None else next(given) for value in cast(Column, values)]
+
+
+def _maker(keys: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
+    """A function that takes the values of these keys and returns the dictionary of them.
+
+    It is compiled, as `collections.namedtuple` does it: a page's objects are made in less than half
+    the time that `dict(zip(keys, values))` takes. The source holds numbers alone; the keys, which a
+    caller chooses, are its globals.
+    """
+    values = ", ".join(f"v{place}" for place in range(len(keys)))
+    pairs = ", ".join(f"k{place}: v{place}" for place in range(len(keys)))
+    names = {f"k{place}": key for place, key in enumerate(keys)}
+    make: Callable[..., dict[str, Any]] = eval(f"lambda {values}: {{{pairs}}}", names)
+    return make
 
 
 def _field(executor: BreadthFirstExecution, parent: GraphQLObjectType, details: Any) -> _Field:
@@ -455,6 +508,8 @@ def _completion(
         return _Plain(inner, nullable)
     if is_enum_type(inner):
         return _Enum(inner, nullable)
+    if _definition_of(inner) is DateTimeDefinition:
+        return _Moments(inner, nullable)
     if is_leaf_type(inner):
         return _Leaf(inner, nullable)
     if isinstance(inner, GraphQLList):
@@ -463,8 +518,12 @@ def _completion(
 
 
 def _definition(kind: Any) -> StrawberryObjectDefinition | None:
-    found = getattr(kind, "extensions", {}).get(_DEFINITION)
+    found = _definition_of(kind)
     return found if isinstance(found, StrawberryObjectDefinition) else None
+
+
+def _definition_of(kind: Any) -> object:
+    return getattr(kind, "extensions", {}).get(_DEFINITION)
 
 
 Plans = dict[tuple[int, ...], _Objects]

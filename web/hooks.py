@@ -15,7 +15,6 @@ from resolvers.account import authenticate
 from resolvers.context import Context, Services, Viewer
 from schema.context import GraphQLContext
 from schema.errors import UNAVAILABLE, Telling, format_error
-from schema.loaders import Loaders
 from transport.endpoint import Connection, Rejected, request_id
 from transport.errors import SERVICE_UNAVAILABLE, RequestError
 
@@ -60,8 +59,7 @@ class ApplicationHooks:
                 user_agent=connection.headers.get("user-agent", "")[:300],
                 request_id=connection.request_id,
                 accept_language=connection.headers.get("accept-language", "")[:500],
-            ),
-            loaders=Loaders(self._services, None if viewer is None else viewer.id),
+            )
         )
 
     async def _authenticate(self, connection: Connection) -> tuple[Viewer | None, str | None]:

@@ -7,9 +7,10 @@ import gc
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import strawberry
@@ -391,6 +392,59 @@ async def test_numbers_are_checked_as_graphql_core_checks_them(value: Any) -> No
         result = await schema.execute("{ numbers { value } }", context_value=value)
         responses.append(json.dumps([result.data, [e.formatted for e in result.errors or ()]]))
     assert responses[0] == responses[1]
+
+
+@strawberry.type
+class Visit:
+    at: datetime
+    by: Owner | None
+
+
+@strawberry.type
+class Diary:
+    @strawberry.field
+    def visits(self, info: strawberry.Info) -> list[Visit]:
+        found: list[Visit] = info.context
+        return found
+
+
+_ZONES = st.sampled_from(
+    [None, UTC, ZoneInfo("Europe/Berlin"), timezone(timedelta(hours=-3, minutes=-30))]
+)
+
+
+@given(st.lists(st.datetimes(timezones=_ZONES), max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_moments_are_written_as_graphql_core_writes_them(moments: list[datetime]) -> None:
+    """With and without a zone, with and without microseconds, of every year."""
+    visits = [Visit(at=moment, by=None) for moment in moments]
+    ours, general = _diaries(visits, "{ visits { at by { name } } }")
+    assert ours == general
+    assert [visit["at"] for visit in ours["visits"]] == [one.isoformat() for one in moments]
+
+
+def test_an_object_that_comes_many_times_is_completed_for_each() -> None:
+    """Few authors wrote all messages of a page."""
+    anna, ben = Owner(name="Anna"), Owner(name="Ben")
+    who = [anna, None, anna, anna, ben, None, anna]
+    visits = [Visit(at=datetime(2026, 1, 1, tzinfo=UTC), by=one) for one in who]
+    ours, general = _diaries(visits, "{ visits { by { name __typename } } }")
+    assert ours == general
+    names = [visit["by"] and visit["by"]["name"] for visit in ours["visits"]]
+    assert names == ["Anna", None, "Anna", "Anna", "Ben", None, "Anna"]
+
+
+def _diaries(visits: list[Visit], query: str) -> list[Any]:
+    """The data, breadth first and as graphql-core alone gives it."""
+    found = []
+    for schema in (
+        strawberry.Schema(Diary, execution_context_class=BreadthFirstExecution),
+        strawberry.Schema(Diary),
+    ):
+        result = schema.execute_sync(query, context_value=visits)
+        assert result.errors is None
+        found.append(result.data)
+    return found
 
 
 CACHED = strawberry.Schema(
