@@ -80,6 +80,13 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
             *(_interval(result, name) for name in MEASURES),
         )
     console.print(ranking)
+    for result in results:
+        if result.collection.empty:
+            console.print(
+                f"{result.collection.name}: {result.collection.empty} questions without a text were "
+                "left out.",
+                markup=False,
+            )
     print_abstention(
         console,
         [
