@@ -21,6 +21,8 @@ log = logging.getLogger("groundql.index")
 
 # So many passages each retriever proposes, at least.
 _POOL: Final = 40
+# So many passages of each of two questions tell whether they are about the same.
+_FOUND: Final = 5
 # Two passages that share this part of their terms say the same; only the better one is a hit.
 _DUPLICATE: Final = 0.9
 
@@ -151,6 +153,23 @@ class KnowledgeIndex:
         """Several prepared texts as one query, by weight; the first is the question proper."""
         with self._lock:
             return self._lexical.combine(queries)
+
+    def agreement(
+        self, one: FloatMatrix, other: FloatMatrix, filter: Filter = NO_FILTER
+    ) -> float:
+        """How far two vectors, shape (dimension,), find the same passages; 0 if they find the best
+        of each other, and less the farther that is: what each loses by the passages that the other
+        finds, in its best cosine. 0 where there are no passages."""
+        with self._lock:
+            allowed = self._catalogue.allowed(filter)
+            found, best = self.dense.search(one, _FOUND, allowed=allowed)
+            others, others_best = self.dense.search(other, _FOUND, allowed=allowed)
+            if not len(found) or not len(others):
+                return 0.0
+            mine, theirs = self.dense.vectors(found), self.dense.vectors(others)
+        lost = float(best[0]) - float((theirs @ one).max())
+        others_lost = float(others_best[0]) - float((mine @ other).max())
+        return min(0.0, -(lost + others_lost))
 
     def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
         """The terms of a query's first text, as passages in a language are searched for them. It
