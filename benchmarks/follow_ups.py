@@ -1,4 +1,4 @@
-"""What a conversation costs questions that do not need it: `python -m benchmarks.follow_ups FOLDER…`.
+"""What a conversation costs questions that stand alone: `python -m benchmarks.follow_ups FOLDER…`.
 
 Each folder is a test collection in BEIR form whose questions stand alone. Some are asked once more
 after two other questions of the collection, each with the beginning of a document that answers it:

@@ -81,12 +81,9 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
         )
     console.print(ranking)
     for result in results:
-        if result.collection.empty:
-            console.print(
-                f"{result.collection.name}: {result.collection.empty} questions without a text were "
-                "left out.",
-                markup=False,
-            )
+        if empty := result.collection.empty:
+            name = result.collection.name
+            console.print(f"{name}: {empty} questions without a text were left out.", markup=False)
     print_abstention(
         console,
         [

@@ -21,8 +21,10 @@ log = logging.getLogger("groundql.index")
 
 # So many passages each retriever proposes, at least.
 _POOL: Final = 40
-# So many passages of each of two questions tell whether they are about the same.
+# So many passages of each of two questions tell whether they are about the same, and not more than
+# this share of all: among a handful, all are near.
 _FOUND: Final = 5
+_FOUND_SHARE: Final = 0.05
 # Two passages that share this part of their terms say the same; only the better one is a hit.
 _DUPLICATE: Final = 0.9
 
@@ -154,16 +156,16 @@ class KnowledgeIndex:
         with self._lock:
             return self._lexical.combine(queries)
 
-    def agreement(
-        self, one: FloatMatrix, other: FloatMatrix, filter: Filter = NO_FILTER
-    ) -> float:
+    def agreement(self, one: FloatMatrix, other: FloatMatrix, filter: Filter = NO_FILTER) -> float:
         """How far two vectors, shape (dimension,), find the same passages; 0 if they find the best
         of each other, and less the farther that is: what each loses by the passages that the other
         finds, in its best cosine. 0 where there are no passages."""
         with self._lock:
             allowed = self._catalogue.allowed(filter)
-            found, best = self.dense.search(one, _FOUND, allowed=allowed)
-            others, others_best = self.dense.search(other, _FOUND, allowed=allowed)
+            count = len(self._catalogue) if allowed is None else len(allowed)
+            depth = max(1, min(_FOUND, int(_FOUND_SHARE * count)))
+            found, best = self.dense.search(one, depth, allowed=allowed)
+            others, others_best = self.dense.search(other, depth, allowed=allowed)
             if not len(found) or not len(others):
                 return 0.0
             mine, theirs = self.dense.vectors(found), self.dense.vectors(others)
