@@ -6,8 +6,9 @@ which questions can be answered, that counts instead. Only questions whose numbe
 is even are used; the others are for measuring. With `--golden` so are the golden questions: the
 development half is fitted, the test half is for measuring.
 
-It prints what each collection gets from weights that were fitted on the others, and then the
-constants of `rag/relevance.py`, fitted on all, to be copied there, with what some thresholds do.
+It prints what each collection gets, with all its questions, from weights that were fitted on the
+others, and then the constants of `rag/relevance.py`, fitted on all, to be copied there, with what
+some thresholds do, and how well the probabilities hold, on the questions that were not used.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from rag.types import Filter
 MAX_REFUSED: Final = 0.05
 THRESHOLDS: Final = (0.1, 0.15, 0.2, 0.25, 0.3)
 _RIDGE: Final = 1e-4
+_BIN: Final = 0.1
 
 Matrix = NDArray[np.float64]
 
@@ -156,7 +158,12 @@ def _report(name: str, group: Sequence[Examples]) -> None:
     print(f"\n{name}\nfitted on the others: AUROC, unanswerable caught at 5 % false refusals")
     for examples in group:
         others = [other for other in group if other is not examples] or [examples]
-        _print_line(examples.name, examples.held_positive, examples.held_negative, fit(others))
+        _print_line(
+            examples.name,
+            np.concatenate([examples.positive, examples.held_positive]),
+            np.concatenate([examples.negative, examples.held_negative]),
+            fit(others),
+        )
     weights = fit(group)
     print(
         "fitted on all, on the questions left out: the same, and at each threshold wrongly refused "
@@ -166,6 +173,7 @@ def _report(name: str, group: Sequence[Examples]) -> None:
         _print_line(
             examples.name, examples.held_positive, examples.held_negative, weights, THRESHOLDS
         )
+    _print_reliability(group, weights)
     print(f"{name}: Final = ({', '.join(f'{weight:.3f}' for weight in weights)})")
 
 
@@ -185,6 +193,30 @@ def _print_line(
         refused, right = (high < threshold).mean(), (low < threshold).mean()
         line += f"   {threshold:.2f}: {refused:.3f} {right:.3f}"
     print(line)
+
+
+def _print_reliability(group: Sequence[Examples], weights: Matrix) -> None:
+    """Whether of the left out questions with a relevance of 0.7, say, 70 % can be answered.
+
+    Collections weigh the same, and both kinds of questions within each, as where they are fitted.
+    """
+    predicted, right, shares = [], [], []
+    for item in group:
+        for part, label in ((item.held_positive, 1.0), (item.held_negative, 0.0)):
+            predicted.append(_predict(part, weights))
+            right.append(np.full(len(part), label))
+            shares.append(np.full(len(part), 1 / max(1, len(part))))
+    relevance, answerable = np.concatenate(predicted), np.concatenate(right)
+    share = np.concatenate(shares)
+    print("of the questions left out: relevance, mean, share that can be answered, questions")
+    for low in np.arange(0.0, 1.0, _BIN):
+        inside = (relevance >= low) & (relevance < low + _BIN)
+        if inside.any():
+            part = share[inside] / share[inside].sum()
+            print(
+                f"  {low:.1f} to {low + _BIN:.1f}   {part @ relevance[inside]:.2f}   "
+                f"{part @ answerable[inside]:.2f}   {inside.sum()}"
+            )
 
 
 def _predict(features: Matrix, weights: Matrix) -> Matrix:

@@ -245,8 +245,13 @@ class Bm25Index:
             len(idfs), float((np.mean(idfs) + more) / (_idf(self._count, 0) + more))
         )
 
-    def terms(self, chunk_id: int) -> frozenset[int]:
-        return frozenset(self._terms_of(chunk_id).tolist())
+    def terms(self, ids: Ids) -> list[NDArray[np.int32]]:
+        found = [np.zeros(0, dtype=np.int32)] * len(ids)
+        for run in self._runs:
+            rows, present = run.rows_of(ids)
+            for place in np.flatnonzero(present).tolist():
+                found[place] = run.terms_of(int(rows[place]))
+        return found
 
     def _allowed_rows(self, allowed: Ids) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
         """The allowed rows of each run, as a mask and in order."""
@@ -291,14 +296,6 @@ class Bm25Index:
         return _Asked(
             -1 if number is None else number, tuple(variants), _idf(self._count, frequency)
         )
-
-    def _terms_of(self, chunk_id: int) -> NDArray[np.int32]:
-        wanted = np.array([chunk_id], dtype=np.int64)
-        for run in self._runs:
-            rows, present = run.rows_of(wanted)
-            if present[0]:
-                return run.terms_of(int(rows[0]))
-        return np.zeros(0, dtype=np.int32)
 
     def _current(self, query: PreparedQuery) -> PreparedQuery:
         if query.version == self._version:

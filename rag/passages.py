@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from rag.index.knowledge import IndexEntry, KnowledgeIndex
 from rag.ingest import PreparedChunk
 from rag.plain import with_table_head
-from rag.types import Passage, SourceDocument, pages_of
+from rag.types import FloatMatrix, Passage, SourceDocument, pages_of
 
 
 class PassageStore(Protocol):
@@ -44,6 +44,25 @@ class MemoryPassages:
         index: KnowledgeIndex,
     ) -> None:
         """Store a prepared document and enter it into the index."""
+        self.add_all([(document_id, document, prepared)], index)
+
+    def add_all(
+        self,
+        documents: Iterable[tuple[str, SourceDocument, Sequence[PreparedChunk]]],
+        index: KnowledgeIndex,
+    ) -> None:
+        """Store prepared documents and enter them into the index in one step."""
+        entries: list[IndexEntry] = []
+        vectors: list[FloatMatrix] = []
+        for document_id, document, prepared in documents:
+            entries += self._enter(document_id, document, prepared)
+            vectors += [piece.vector for piece in prepared]
+        if entries:
+            index.add(entries, np.stack(vectors))
+
+    def _enter(
+        self, document_id: str, document: SourceDocument, prepared: Sequence[PreparedChunk]
+    ) -> list[IndexEntry]:
         self._contents[document_id] = document.content
         entries = []
         for piece in prepared:
@@ -68,8 +87,7 @@ class MemoryPassages:
             )
             self.by_id[passage.chunk_id] = passage
             entries.append(index_entry(passage))
-        if entries:
-            index.add(entries, np.stack([piece.vector for piece in prepared]))
+        return entries
 
 
 def index_entry(passage: Passage) -> IndexEntry:

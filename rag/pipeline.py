@@ -51,8 +51,8 @@ _NEAREST: Final = 3
 _POOL: Final = 32
 # The hits that the best one is compared with.
 _RIVALS: Final = 9
-# From this likelihood on, a question is taken to be one with the question before it.
-_LEANING: Final = 0.4
+# From this probability on, a question is taken to be one with the question before it.
+_LEANING: Final = 0.5
 # A reranking model reads so many of the best candidates, or more if more are asked for.
 RERANKED: Final = 16
 # Below it a search takes a fraction of a millisecond, less than a thread's start.
@@ -141,7 +141,7 @@ class Pipeline:
         """The best passages for a question, at most `limit` (default: the pipeline's `top_k`).
 
         After earlier turns the question is searched alone and, as far as it seems to lean on them,
-        joined with the question before and beside the answer before (see `rag.query`). A reranking
+        joined with the question and the answer before (see `rag.query`). A reranking
         model, if any, orders the best candidates anew; scores and whether to answer stay those of
         before. `started` is what `start_query` gave for the same question and history; `trace` is
         told how the hits were found.
@@ -162,10 +162,17 @@ class Pipeline:
         except asyncio.CancelledError:
             started.cancel()
             raise
-        weights = part_weights(started.texts, vectors)
+        leaning = 0.0
+        if started.texts.context:
+            with trace.step("search"):
+                agreement = await self._in_thread(
+                    self.index.agreement, vectors[0], vectors[-1], filter
+                )
+            leaning = continuation(started.texts, agreement)
+        weights = part_weights(started.texts, leaning)
         # Cosines with a weighted mean of vectors are the weighted means of the cosines.
         vector = _mean(vectors[: len(weights)], weights)
-        leans = continuation(started.texts, vectors) >= _LEANING
+        leans = leaning >= _LEANING
         searched = started.texts.joined if leans else started.texts.question
         foreign = self._is_foreign(searched)
         with trace.step("search"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rag.plain import plain
-from rag.types import FloatMatrix, Turn
+from rag.types import Turn
 
 # What is embedded and searched; the model sees only about as many characters anyway.
 MAX_QUERY_LENGTH: Final = 2_000
@@ -18,10 +18,10 @@ _MAX_ANSWER_LENGTH: Final = 300
 _SHORT: Final = 4
 
 # Against the question alone, which counts 1.
-_JOINED_WEIGHT: Final = 1.0
-_ANSWER_WEIGHT: Final = 0.4
-# Intercept, `looks_dependent`, cosine with the question before, cosine with the answer before.
-_CONTINUES: Final = (-1.4, 1.1, 5.4, 4.2)
+_JOINED_WEIGHT: Final = 0.5
+_FULL_WEIGHT: Final = 1.0
+# Intercept, and what the agreement and the logarithm of one more than the number of words count.
+_CONTINUES: Final = (12.0, 7.0, -3.0)
 
 _WORD = re.compile(r"\w+")
 
@@ -60,25 +60,26 @@ def looks_dependent(question: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class QueryTexts:
-    """What a question is searched as: alone, joined with what was said last (`joined`), and beside
-    the last answer's beginning. Without earlier turns all but `question` are empty.
+    """What a question is searched as: alone, joined with what was said last (`joined`), and also
+    with the last answer's beginning (`full`). `context` is what they are joined with. Without
+    earlier turns all but `question` are empty.
 
-    `previous` is what was said last: the question that was last answered and, where people also
-    write to each other, what they wrote since.
+    What was said last is the question that was last answered and, where people also write to each
+    other, what they wrote since.
     """
 
     question: str
-    previous: str = ""
     joined: str = ""
-    answer: str = ""
+    full: str = ""
+    context: str = ""
 
     def searched(self) -> tuple[str, ...]:
         """The texts to search for, by `part_weights`."""
-        return (self.question, self.joined, self.answer) if self.previous else (self.question,)
+        return (self.question, self.joined, self.full) if self.context else (self.question,)
 
     def embedded(self) -> tuple[str, ...]:
-        """The texts to embed: those to search for, and what they are compared with."""
-        return (*self.searched(), self.previous) if self.previous else self.searched()
+        """The texts to embed: those to search for, and the context."""
+        return (*self.searched(), self.context) if self.context else self.searched()
 
 
 def query_texts(question: str, history: Sequence[Turn]) -> QueryTexts:
@@ -89,38 +90,35 @@ def query_texts(question: str, history: Sequence[Turn]) -> QueryTexts:
         return QueryTexts(question)
     answers = [turn.text for turn in history if turn.role == "assistant"]
     answer = plain(answers[-1])[:_MAX_ANSWER_LENGTH] if answers else ""
-    return QueryTexts(question, previous, f"{previous}\n{question}", answer)
+    context = f"{previous}\n{answer}" if answer else previous
+    # The model reads only the beginning of a long text: the question must stand in it.
+    return QueryTexts(question, f"{previous}\n{question}", f"{question}\n{context}", context)
 
 
-def part_weights(texts: QueryTexts, vectors: FloatMatrix) -> tuple[float, ...]:
-    """What each of `texts.searched()` counts; `vectors` has a row for each of `embedded()`.
+def part_weights(texts: QueryTexts, leaning: float) -> tuple[float, ...]:
+    """What each of `texts.searched()` counts, for a question that leans on the conversation with
+    the probability `leaning`.
 
-    The more the question seems to continue the conversation, the more count the joined form and
-    the answer before. The question alone always counts, so that one about a new matter is answered
-    whatever was said before.
-    """
-    if not texts.previous:
-        return (1.0,)
-    share = continuation(texts, vectors)
-    return 1.0, share * _JOINED_WEIGHT, share * _ANSWER_WEIGHT if texts.answer else 0.0
-
-
-def continuation(texts: QueryTexts, vectors: FloatMatrix) -> float:
-    """How likely the question leans on what was said before, 0..1; `vectors` as `part_weights`.
-
-    A logistic regression over the words and over the cosines with the question and the answer
+    The question alone always counts, so that one about a new matter is answered whatever was said
     before.
     """
-    if not texts.previous:
+    if not texts.context:
+        return (1.0,)
+    return 1.0, leaning * _JOINED_WEIGHT, leaning * _FULL_WEIGHT
+
+
+def continuation(texts: QueryTexts, agreement: float) -> float:
+    """How likely the question leans on what was said before, 0..1.
+
+    `agreement` says how far the question and the context find the same passages (see
+    `KnowledgeIndex.agreement`): a question about another matter finds others. Long questions are
+    complete more often than short ones. A logistic regression.
+    """
+    if not texts.context:
         return 0.0
-    question, _, answer, previous = vectors
-    logit = (
-        _CONTINUES[0]
-        + _CONTINUES[1] * looks_dependent(texts.question)
-        + _CONTINUES[2] * float(question @ previous)
-        + (_CONTINUES[3] * float(question @ answer) if texts.answer else 0.0)
-    )
-    return 1.0 / (1.0 + math.exp(-logit))
+    intercept, same, length = _CONTINUES
+    words = len(_WORD.findall(texts.question))
+    return 1.0 / (1.0 + math.exp(-(intercept + same * agreement + length * math.log1p(words))))
 
 
 def _said_last(history: Sequence[Turn]) -> str:

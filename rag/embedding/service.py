@@ -52,12 +52,14 @@ class EmbeddingService:
         *,
         cache_size: int = 256,
         threads: int | None = None,
+        background: bool = True,
     ) -> None:
         """`embedder_factory` loads the model (slow; called in a thread). `cache_size` query vectors
         are kept, 0 for none. `threads` embed passages, if the model allows several: one for each
-        core."""
+        core. With `background` they have a lower priority than the rest of the machine."""
         self._factory = embedder_factory
         self._cache_size = cache_size
+        self._background = background
         self._cache: OrderedDict[str, FloatMatrix] = OrderedDict()
         self._embedder: Embedder | None = None
         self._condition = threading.Condition()
@@ -212,7 +214,8 @@ class EmbeddingService:
             self._serve(passages=True)
 
     def _serve_all(self) -> None:
-        yield_to_others()
+        if self._background:
+            yield_to_others()
         self._serve(passages=True)
 
     def _serve(self, *, passages: bool) -> None:

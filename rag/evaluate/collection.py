@@ -54,7 +54,8 @@ class Query:
 class Collection:
     """A collection in memory. `judgments` are grades by question and document, also zeros.
 
-    `notes` are sentences about what was chosen or left out.
+    `notes` are sentences about what was chosen or left out; `empty` is how many questions were,
+    because they have no text.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Collection:
     queries: tuple[Query, ...] = field(repr=False)
     judgments: Mapping[str, Mapping[str, int]] = field(repr=False)
     notes: tuple[str, ...] = ()
+    empty: int = 0
 
     def relevant(self, query_id: str) -> frozenset[str]:
         """The documents that were judged relevant for a question."""
@@ -82,8 +84,11 @@ def load_collection(folder: Path, *, split: str | None = None) -> Collection:
     notes: list[str] = []
     path = _find_judgments(folder, split, notes)
     documents = _read_documents(_find(folder, "corpus.jsonl"))
-    queries = _read_queries(_find(folder, "queries.jsonl"))
+    queries, empty = _read_queries(_find(folder, "queries.jsonl"))
     judgments = _read_judgments(path)
+    if empty:
+        notes.append(f"{len(empty)} questions have no text ({empty[0]}); left out.")
+        judgments = {key: value for key, value in judgments.items() if key not in empty}
     known = {query.id for query in queries}
     strange = [query_id for query_id in judgments if query_id not in known]
     if strange:
@@ -112,6 +117,7 @@ def load_collection(folder: Path, *, split: str | None = None) -> Collection:
         queries=wanted,
         judgments=judgments,
         notes=tuple(notes),
+        empty=len(empty),
     )
 
 
@@ -219,12 +225,15 @@ def _read_documents(path: Path) -> dict[str, SourceDocument]:
     return documents
 
 
-def _read_queries(path: Path) -> list[Query]:
+def _read_queries(path: Path) -> tuple[list[Query], list[str]]:
+    """The questions, and the ids of those without a text."""
     queries = []
+    empty = []
     for place, record in _records(path):
         text = _text(record, "text", place)
-        if not text.strip():
-            raise CollectionError(f"{place}: the question has no text.")
+        if not text.strip():  # nobody can ask it; the others are no worse for it
+            empty.append(_text(record, "_id", place))
+            continue
         answerability = record.get("answerability")
         if isinstance(answerability, list) and len(answerability) == 1:
             answerability = answerability[0]
@@ -238,7 +247,7 @@ def _read_queries(path: Path) -> list[Query]:
                 answerability=answerability.strip().upper() if answerability else None,
             )
         )
-    return queries
+    return queries, empty
 
 
 def _history(value: object, place: str) -> tuple[Turn, ...]:

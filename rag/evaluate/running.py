@@ -18,21 +18,22 @@ from rag.evaluate.collection import ANSWERABLE, UNANSWERABLE, Collection, Query
 from rag.evaluate.ranking import DEPTH, Scores, score_rankings
 from rag.generation.offline import OfflineGenerator
 from rag.index.knowledge import KnowledgeIndex
-from rag.ingest import prepare
+from rag.ingest import PreparedChunk, prepare
 from rag.language import with_language
 from rag.passages import MemoryPassages
 from rag.pipeline import MAX_LIMIT, Pipeline
 from rag.rerank.service import RerankService
 from rag.types import NO_FILTER, Filter, Hit, Retrieval, SourceDocument
 
-# So many documents are cut and embedded side by side.
-_WINDOW: Final = 8
+# So many documents are cut and embedded side by side, while those before are indexed.
+_WINDOW: Final = 16
 _QUERY_WINDOW: Final = 32
 # The model is timed on so many single questions.
 _TIMED_QUESTIONS: Final = 30
 
 
 T = TypeVar("T")
+_Prepared = tuple[str, SourceDocument, list[PreparedChunk]]
 
 
 class Reporter(Protocol):
@@ -109,7 +110,8 @@ class Workbench:
         self._cache = cache
         self._reranking = reranking
         self._cached: CachedEmbedder | None = None
-        self._embedding = EmbeddingService(self._make, cache_size=0)
+        # Nobody waits for anything else of this process.
+        self._embedding = EmbeddingService(self._make, cache_size=0, background=False)
 
     def _make(self) -> Embedder:
         self._cached = self._cache(self._load())
@@ -152,14 +154,13 @@ class Workbench:
         store = MemoryPassages()
         reporter.begin("Indexing", len(documents))
         start = time.perf_counter()
-        for piece in _windows(list(documents.items()), _WINDOW):
-            # As where documents are stored, so that the same words are stemmed the same way.
-            window = [(key, await asyncio.to_thread(with_language, one)) for key, one in piece]
-            prepared = await asyncio.gather(
-                *(prepare(document, embedding=self._embedding) for _, document in window)
+        before_it: list[_Prepared] = []
+        for piece in (*_windows(list(documents.items()), _WINDOW), ()):
+            before_it, _ = await asyncio.gather(
+                asyncio.gather(*(self._prepare(key, one) for key, one in piece)),
+                asyncio.to_thread(store.add_all, before_it, index),
             )
-            for (key, document), chunks in zip(window, prepared, strict=True):
-                store.add(key, document, chunks, index)
+            for _ in piece:
                 reporter.advance()
         await asyncio.to_thread(index.refresh)
         seconds = time.perf_counter() - start
@@ -172,6 +173,11 @@ class Workbench:
         )
         embedded, reused = self._cached.embedded - before[0], self._cached.reused - before[1]
         return Indexed(pipeline, store, seconds, embedded, reused)
+
+    async def _prepare(self, key: str, document: SourceDocument) -> _Prepared:
+        # As where documents are stored, so that the same words are stemmed the same way.
+        document = await asyncio.to_thread(with_language, document)
+        return key, document, await prepare(document, embedding=self._embedding)
 
     async def embed_questions(
         self, pipeline: Pipeline, queries: Sequence[Query], reporter: Reporter

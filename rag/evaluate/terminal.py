@@ -80,6 +80,10 @@ def print_results(console: Console, results: Sequence[Result]) -> None:
             *(_interval(result, name) for name in MEASURES),
         )
     console.print(ranking)
+    for result in results:
+        if empty := result.collection.empty:
+            name = result.collection.name
+            console.print(f"{name}: {empty} questions without a text were left out.", markup=False)
     print_abstention(
         console,
         [

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.errors import IndexFileError
 from rag.index.base import DenseIndex
@@ -21,8 +22,14 @@ log = logging.getLogger("groundql.index")
 
 # So many passages each retriever proposes, at least.
 _POOL: Final = 40
+# So many passages of each of two questions tell whether they are about the same, and not more than
+# this share of all: among a handful, all are near.
+_FOUND: Final = 5
+_FOUND_SHARE: Final = 0.05
 # Two passages that share this part of their terms say the same; only the better one is a hit.
 _DUPLICATE: Final = 0.9
+_BITS: Final = 256
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,23 @@ class KnowledgeIndex:
         with self._lock:
             return self._lexical.combine(queries)
 
+    def agreement(self, one: FloatMatrix, other: FloatMatrix, filter: Filter = NO_FILTER) -> float:
+        """How far two vectors, shape (dimension,), find the same passages; 0 if they find the best
+        of each other, and less the farther that is: what each loses by the passages that the other
+        finds, in its best cosine. 0 where there are no passages."""
+        with self._lock:
+            allowed = self._catalogue.allowed(filter)
+            count = len(self._catalogue) if allowed is None else len(allowed)
+            depth = max(1, min(_FOUND, int(_FOUND_SHARE * count)))
+            found, best = self.dense.search(one, depth, allowed=allowed)
+            others, others_best = self.dense.search(other, depth, allowed=allowed)
+            if not len(found) or not len(others):
+                return 0.0
+            mine, theirs = self.dense.vectors(found), self.dense.vectors(others)
+        lost = float(best[0]) - float((theirs @ one).max())
+        others_lost = float(others_best[0]) - float((mine @ other).max())
+        return min(0.0, -(lost + others_lost))
+
     def profile(self, query: PreparedQuery, language: str | None) -> QueryProfile:
         """The terms of a query's first text, as passages in a language are searched for them. It
         takes no lock, so it may be asked on the event loop."""
@@ -229,15 +253,16 @@ class KnowledgeIndex:
             self._tidy.set()
 
     def _distinct(self, candidates: list[Candidate], k: int) -> list[Candidate]:
+        ids = np.array([candidate.chunk_id for candidate in candidates], dtype=np.int64)
         kept: list[Candidate] = []
-        seen: list[frozenset[int]] = []
-        for candidate in candidates:
+        seen: list[_Sketch] = []
+        for candidate, terms in zip(candidates, self._lexical.terms(ids), strict=True):
             if len(kept) == k:
                 break
-            terms = self._lexical.terms(candidate.chunk_id)
-            if not any(_say_the_same(terms, other) for other in seen):
+            sketch = _Sketch(terms)
+            if not any(sketch.says_the_same(other) for other in seen):
                 kept.append(candidate)
-                seen.append(terms)
+                seen.append(sketch)
         return kept
 
     def _enter(self, entries: Sequence[IndexEntry]) -> None:
@@ -271,10 +296,23 @@ def _properties(entry: IndexEntry) -> Properties:
     )
 
 
-def _say_the_same(one: frozenset[int], other: frozenset[int]) -> bool:
-    """Whether two passages share so many of their terms (Jaccard)."""
-    smaller, larger = sorted((len(one), len(other)))
-    if not smaller or smaller < _DUPLICATE * larger:
-        return False
-    shared = len(one & other)
-    return shared >= _DUPLICATE * (smaller + larger - shared)
+class _Sketch:
+    """A passage's terms, so that most passages that differ are told apart by 256 bits."""
+
+    __slots__ = ("_bits", "_terms")
+
+    def __init__(self, terms: NDArray[np.int32]) -> None:
+        self._terms = terms
+        marked = np.zeros(_BITS, dtype=np.bool_)
+        marked[terms % _BITS] = True
+        self._bits = int.from_bytes(np.packbits(marked).tobytes(), "big")
+
+    def says_the_same(self, other: _Sketch) -> bool:
+        """Whether two passages share `_DUPLICATE` of their terms (Jaccard)."""
+        both = len(self._terms) + len(other._terms)
+        # Each bit that differs stands for a term at least that only one of them has.
+        apart = (self._bits ^ other._bits).bit_count()
+        if not both or apart * (1 + _DUPLICATE) > (1 - _DUPLICATE) * both + _ROUNDING:
+            return False
+        shared = len(np.intersect1d(self._terms, other._terms, assume_unique=True))
+        return shared >= _DUPLICATE * (both - shared)

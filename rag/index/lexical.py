@@ -97,5 +97,6 @@ class LexicalIndex(Protocol):
         """The terms of a query's first text, as passages in a language (None: the default) are
         searched for them."""
 
-    def terms(self, chunk_id: int) -> frozenset[int]:
-        """The numbers of a passage's terms, to find near-duplicates; none for an unknown id."""
+    def terms(self, ids: Ids) -> list[NDArray[np.int32]]:
+        """The distinct numbers of each passage's terms, to find near-duplicates; none for an
+        unknown id."""

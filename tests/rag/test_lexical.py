@@ -154,10 +154,13 @@ def test_passages_without_words_are_harmless() -> None:
 def test_the_terms_of_passages_are_told(index: Bm25Index) -> None:
     """The same words are the same terms, other words other ones; an unknown id has none."""
     index.add([LexicalText(7, "", "days thirty within boots the return may you", "en")])
-    assert index.terms(1)
-    assert index.terms(1) == index.terms(7)
-    assert not index.terms(1) & index.terms(2)
-    assert index.terms(99) == frozenset()
+    first, same, other, unknown = (
+        set(terms.tolist()) for terms in index.terms(np.array([1, 7, 2, 99]))
+    )
+    assert first
+    assert first == same
+    assert not first & other
+    assert unknown == set()
 
 
 def test_a_merge_follows_what_is_removed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from rag.query import (
@@ -11,7 +10,7 @@ from rag.query import (
     part_weights,
     query_texts,
 )
-from rag.types import FloatMatrix, Turn
+from rag.types import Turn
 
 HISTORY = [
     Turn("user", "Which tents do you rent?"),
@@ -42,41 +41,28 @@ def test_complete_questions_are_recognised(question: str) -> None:
     assert not looks_dependent(question)
 
 
-def unit(*numbers: float) -> list[float]:
-    length = sum(number * number for number in numbers) ** 0.5
-    return [number / length for number in numbers]
-
-
-def vectors(question: list[float], answer: list[float], previous: list[float]) -> FloatMatrix:
-    joined = unit(*(one + other for one, other in zip(question, previous, strict=True)))
-    return np.array([question, joined, answer, previous], dtype=np.float32)
-
-
-def test_a_question_is_searched_alone_joined_and_beside_the_last_answer() -> None:
-    """What was said last completes it; the answer's beginning names what it was about."""
+def test_a_question_is_searched_alone_and_with_what_was_said_last() -> None:
+    """The question before completes it; the last answer's beginning names what it was about."""
     texts = query_texts("How heavy is it?", HISTORY)
     assert texts == QueryTexts(
         question="How heavy is it?",
-        previous="What does the Firn 2 cost?",
         joined="What does the Firn 2 cost?\nHow heavy is it?",
-        answer="Nine euros a day.",
+        full="How heavy is it?\nWhat does the Firn 2 cost?\nNine euros a day.",
+        context="What does the Firn 2 cost?\nNine euros a day.",
     )
-    assert texts.searched() == (texts.question, texts.joined, texts.answer)
-    assert texts.embedded() == (texts.question, texts.joined, texts.answer, texts.previous)
+    assert texts.searched() == (texts.question, texts.joined, texts.full)
+    assert texts.embedded() == (*texts.searched(), texts.context)
 
 
 def test_the_history_counts_as_far_as_the_question_leans_on_it() -> None:
-    """Words and nearness to what was said before decide; the question always counts 1."""
-    close = vectors(unit(1, 0.5), unit(1, 0), unit(1, 0))
-    far = vectors(unit(0, 1), unit(1, 0), unit(1, 0))
+    """What question and context find decides, and the length; the question always counts 1."""
     follow_up = query_texts("And how heavy is it?", HISTORY)
     other = query_texts("Where can customers park cars?", HISTORY)
-    leaning = part_weights(follow_up, close)
-    assert leaning[0] == 1.0
-    assert leaning[1] > 0.99
-    assert leaning[2] == pytest.approx(0.4 * leaning[1])
-    assert continuation(other, far) < 0.2 < continuation(follow_up, far) < 0.5
-    assert part_weights(other, far)[1] == pytest.approx(continuation(other, far))
+    assert continuation(follow_up, 0.0) > 0.99
+    assert continuation(other, -1.5) < 0.1 < continuation(other, -0.9) < 0.9
+    long = query_texts("Where can customers park " + "really large " * 20 + "cars?", HISTORY)
+    assert continuation(long, -0.5) < 0.2 < 0.8 < continuation(other, -0.5)
+    assert part_weights(follow_up, 0.8) == (1.0, 0.4, 0.8)
 
 
 def test_messages_between_people_complete_a_question_too() -> None:
@@ -92,8 +78,8 @@ def test_without_earlier_turns_the_question_stands_alone() -> None:
     alone = query_texts("How heavy is it?", [])
     assert alone == QueryTexts("How heavy is it?")
     assert alone.searched() == alone.embedded() == ("How heavy is it?",)
-    assert part_weights(alone, np.ones((1, 2), dtype=np.float32)) == (1.0,)
-    assert continuation(alone, np.ones((1, 2), dtype=np.float32)) == 0.0
+    assert part_weights(alone, 0.9) == (1.0,)
+    assert continuation(alone, 0.0) == 0.0
     greeted = query_texts("And?", [Turn("assistant", "Hello"), Turn("user", " ")])
     assert greeted == QueryTexts("And?")
     assert len(query_texts("x " * 8000, []).question) == MAX_QUERY_LENGTH
@@ -102,7 +88,6 @@ def test_without_earlier_turns_the_question_stands_alone() -> None:
 def test_without_an_answer_the_question_before_counts_alone() -> None:
     """Nobody has answered yet: what was said before is joined all the same."""
     texts = query_texts("And on Sundays?", [Turn("user", "When do you open?")])
-    assert texts.answer == ""
-    weights = part_weights(texts, vectors(unit(1, 0), unit(0, 1), unit(1, 0)))
-    assert weights[1] > 0.9
-    assert weights[2] == 0.0
+    assert texts.context == "When do you open?"
+    assert texts.full == "And on Sundays?\nWhen do you open?"
+    assert part_weights(texts, continuation(texts, 0.0))[2] > 0.99

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -291,6 +293,21 @@ async def test_a_query_does_not_wait_for_passages() -> None:
         np.testing.assert_array_equal(await passages, FakeEmbedder().embed(texts))
         np.testing.assert_array_equal(vector, FakeEmbedder().embed(["query"])[0])
         assert sorted(len(batch) for batch in embedder.seen) == [1, 8, 16, 16]
+
+
+@pytest.mark.parametrize("background", [True, False])
+async def test_passages_yield_to_others_unless_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch, background: bool
+) -> None:
+    """A server's threads for passages become less urgent; those of a measurement do not."""
+    calls: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "setpriority", lambda *call: calls.append(call), raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    service = EmbeddingService(ParallelEmbedder, threads=2, background=background)
+    service.start()
+    await service.ready()
+    await service.close()
+    assert len(calls) == (2 if background else 0)
 
 
 async def test_passages_leave_a_core_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:

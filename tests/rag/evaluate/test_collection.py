@@ -70,6 +70,20 @@ def test_what_judgments_name_and_nobody_has_is_noted(tmp_path: Path) -> None:
     )
 
 
+def test_questions_without_a_text_are_left_out_and_counted(tmp_path: Path) -> None:
+    """One empty question does not keep the others from being asked; nor is its judgment strange."""
+    folder = write_collection(
+        tmp_path / "c", judgments={"test": "q1\td1\t1\nq7\td1\t1\nq8\td2\t1\n"}
+    )
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "q7", "text": " "}\n{"_id": "q8"}\n')
+    collection = load_collection(folder)
+    assert collection.empty == 2
+    assert collection.notes == ("2 questions have no text (q7); left out.",)
+    assert collection.judgments == {"q1": {"d1": 1}}
+    assert "q7" not in {query.id for query in collection.queries}
+
+
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
@@ -82,7 +96,6 @@ def test_what_judgments_name_and_nobody_has_is_noted(tmp_path: Path) -> None:
         ("corpus.jsonl", '{"text": "a"}', "line 1: the field _id is missing"),
         ("corpus.jsonl", '{"_id": "a", "text": 3}', "line 1: the field text is not a text"),
         ("corpus.jsonl", '{"_id": 1}\n\n{"_id": "1"}', "line 3: the _id 1 occurs twice"),
-        ("queries.jsonl", '{"_id": "q1", "text": " "}', "line 1: the question has no text"),
         (
             "queries.jsonl",
             '{"_id": "q1", "text": "a", "history": "b"}',

@@ -50,6 +50,20 @@ def test_without_answerability_the_figure_of_abstention_is_null(tmp_path: Path) 
     assert read(tmp_path / "figures.json")["plain"]["abstention_auroc"] is None
 
 
+def test_questions_without_a_text_are_counted_in_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are left out of the figures, with a warning before and a line beside the figures."""
+    folder = write_collection(tmp_path / "shop", judgments={"test": f"{JUDGMENTS}q7\td1\t1\n"})
+    with (folder / "queries.jsonl").open("a") as file:
+        file.write('{"_id": "q7", "text": ""}\n')
+    assert run(folder, "--no-cache", "--json", tmp_path / "figures.json") == 0
+    assert read(tmp_path / "figures.json")["shop"]["ndcg@10"] == 1.0
+    captured = capsys.readouterr()
+    assert "shop: 1 questions have no text (q7); left out." in captured.err
+    assert "shop: 1 questions without a text were left out." in captured.out
+
+
 def test_a_run_is_compared_with_a_later_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,28 @@ def test_near_duplicates_are_left_out(index: KnowledgeIndex) -> None:
     assert len(found) == 2
 
 
+def test_vectors_agree_that_find_the_same_passages() -> None:
+    """Nothing is lost where both find the best of each other; else what both lose."""
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    axes = np.eye(EMBEDDER.identity.dimension, dtype=np.float32)
+    assert index.agreement(axes[0], axes[1]) == 0.0
+    index.add([entry(number, f"text {number}") for number in range(1, 41)], axes[:40])
+    between = (0.8 * axes[0] + 0.6 * axes[1]).astype(np.float32)
+    assert index.agreement(axes[1], between) == pytest.approx(0.0, abs=1e-6)
+    assert index.agreement(axes[20], axes[30]) == pytest.approx(-2.0)
+
+
+def test_among_few_passages_only_the_nearest_tell_whether_vectors_agree() -> None:
+    """The five nearest of six would be the same for any two questions, also within a filter."""
+    index = KnowledgeIndex(FaissFlatIndex(EMBEDDER.identity), Bm25Index())
+    axes = np.eye(EMBEDDER.identity.dimension, dtype=np.float32)
+    index.add([entry(number, f"text {number}") for number in range(1, 41)], axes[:40])
+    between = (0.8 * axes[0] + 0.6 * axes[1]).astype(np.float32)
+    few = Filter(document_ids=("d1", "d2", "d3", "d4", "d5", "d6"))
+    assert index.agreement(axes[1], between, few) == pytest.approx(-1.0 - 0.2, abs=1e-6)
+    assert index.agreement(between, between, few) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_changes_are_seen(index: KnowledgeIndex) -> None:
     """Documents go with all their passages; an id that is added again is replaced."""
     index.add([entry(5, "Skis rent by the day.", document="d1")], embedded("Skis rent by the day."))
