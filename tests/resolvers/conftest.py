@@ -13,7 +13,7 @@ import pytest
 from models.outbox_mail import OutboxMail
 from models.store import Store
 from models.user import User
-from resolvers import account
+from resolvers import account, registration
 from resolvers.access_watch import AccessWatch
 from resolvers.account import AuthTokensData
 from resolvers.attempts import Attempts
@@ -90,8 +90,8 @@ async def mailed_token(to: str) -> str:
 @pytest.fixture
 async def anna(context: Context) -> User:
     """A registered person with a confirmed address and an empty outbox."""
-    await account.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
-    user = await account.verify_email(context, await mailed_token(EMAIL))
+    await registration.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
+    user = await registration.verify_email(context, await mailed_token(EMAIL))
     await OutboxMail.all().delete()
     context.services.mailer.waiting.clear()
     return user
