@@ -149,6 +149,10 @@ async def confirm_password(context: Context, viewer: Viewer, password: str) -> N
         InvalidCredentials, RateLimited
     """
     services = context.services
+    if not viewer.user.password_hash:
+        raise InvalidCredentials(
+            "You have no password yet; set one first, by the link for a forgotten one."
+        )
     key = f"confirm {viewer.id}"
     async with services.attempts.turn(PASSWORD_TRIES, key):
         if not await services.passwords.verify(viewer.user.password_hash, password):

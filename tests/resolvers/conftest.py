@@ -23,6 +23,7 @@ from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
 from resolvers.session_bus import SessionBus
+from resolvers.sign_in.providers import Providers
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
 from tests.stores import copied_store
@@ -70,6 +71,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         rates=Rates(Allowances(), clock),
         require_verified_email=False,
         attempts=Attempts(store, clock),
+        providers=Providers((), (), clock),
     )
 
 
