@@ -122,6 +122,10 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
     joined: list[UUID] = []
     try:
         async with services.store.transaction():
+            # The first sign-in in two tabs makes one account.
+            await services.store.lock_name(f"identity {rules.issuer} {person.subject}")
+            if (known := await _known(services, provider, person)) is not None:
+                return known
             user = await User.get_or_none(email=email)
             if user is None:
                 user = await User.create(
@@ -142,11 +146,8 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
                 log.info("User %s: %s was linked by its address", user.id, rules.name)
             await add_identity(services, user, provider, person, used=True)
     except IntegrityError:
-        # The same person, or the same address, came by another way at the same moment.
-        known = await _known(services, provider, person)
-        if known is None:
-            raise LinkRequired from None
-        return known
+        # The address was registered, or the identity linked, at the same moment.
+        raise LinkRequired from None
     announce_participants(services, joined)
     return user
 
