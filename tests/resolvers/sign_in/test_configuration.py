@@ -135,7 +135,7 @@ def test_where_people_come_back_to(uri: str, accepted: bool) -> None:
             check_redirects((uri,))
 
 
-def test_settings(tmp_path: Path) -> None:
+def test_the_server_s_settings(tmp_path: Path) -> None:
     """They are checked at the start, and shown without the secret."""
     text = json.dumps({"keycloak": GOOD})
     settings = test_settings(

@@ -44,8 +44,8 @@ async def logged_in(visitor: Visitor, email: str) -> Visitor:
 async def test_link(
     visitor: Visitor, anna_here: Visitor, provider: OpenIdProvider, anna: User
 ) -> None:
-    """Whoever is logged in links any identity that they can show, whatever its address, and signs in
-    by it from then on. Twice is once."""
+    """Whoever is logged in links any identity that they can show, whatever its address, and signs
+    in by it from then on. Twice is once."""
     provider.claims = {"sub": "7"}
     linked = await anna_here.link(provider, PASSWORD)
     assert (linked.provider, linked.email, linked.last_used_at) == ("keycloak", None, None)
