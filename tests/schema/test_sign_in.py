@@ -27,10 +27,11 @@ pytestmark = pytest.mark.anyio
 PROVIDERS = "{ signInProviders { name label } }"
 IDENTITIES = "{ signInIdentities { id provider email createdAt lastUsedAt } }"
 START = "... on SignInStart { authorizationUrl state flowToken expiresAt }"
-PROBLEM = "... on Problem { message } ... on InvalidInput { field }"
+PROBLEM = "... on Problem { message }"
+FIELD = "... on InvalidInput { field }"
 TOKENS = "... on AuthTokens { accessToken user { id email displayName emailVerified } }"
 BEGIN = f"""mutation($p: String!, $r: String!) {{
-  beginSignIn(provider: $p, redirectUri: $r) {{ __typename {START} {PROBLEM} }} }}"""
+  beginSignIn(provider: $p, redirectUri: $r) {{ __typename {START} {PROBLEM} {FIELD} }} }}"""
 COMPLETE = f"""mutation($f: String!, $s: String!, $c: String!, $i: String) {{
   completeSignIn(flowToken: $f, state: $s, code: $c, iss: $i) {{
     __typename {TOKENS} {PROBLEM} }} }}"""
@@ -38,12 +39,12 @@ CODE = f"""mutation($f: String!, $c: String!) {{
   confirmSignIn(flowToken: $f, code: $c) {{ __typename {TOKENS} {PROBLEM} }} }}"""
 LINK = f"""mutation($p: String!, $r: String!, $w: String) {{
   linkSignIn(provider: $p, redirectUri: $r, password: $w) {{
-    __typename {START} {PROBLEM} }} }}"""
+    __typename {START} {PROBLEM} {FIELD} }} }}"""
 LINKED = f"""mutation($f: String!, $s: String!, $c: String!, $i: String) {{
   completeLink(flowToken: $f, state: $s, code: $c, iss: $i) {{
-    __typename ... on SignInIdentity {{ id provider email }} {PROBLEM} }} }}"""
+    __typename ... on SignInIdentity {{ id provider email }} {PROBLEM} {FIELD} }} }}"""
 UNLINK = f"""mutation($i: ID!) {{ unlinkSignIn(id: $i) {{
-  __typename ... on Deleted {{ id }} {PROBLEM} }} }}"""
+  __typename ... on Deleted {{ id }} {PROBLEM} {FIELD} }} }}"""
 
 
 @dataclass
