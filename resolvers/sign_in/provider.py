@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 import httpx2
 from authlib.integrations.base_client import OAuthError
@@ -23,13 +23,14 @@ from resolvers.sign_in.bounded import BoundedTransport, TooLarge
 from resolvers.sign_in.configuration import ProviderSettings, is_safe
 from resolvers.sign_in.id_token import BadIdToken, UnknownKey, read_id_token, read_keys
 
-log = logging.getLogger("groundql.accounts")
-
 METADATA_LIVES: Final = timedelta(hours=1)
 # Before a provider that failed is asked again, and before its keys are for a key that is unknown.
 ASK_AGAIN: Final = timedelta(seconds=5)
 KEYS_AGAIN: Final = timedelta(seconds=30)
 _MAX_TEXT: Final = 64 * 1024  # characters of a token
+
+
+T = TypeVar("T")
 
 
 class ProviderFailed(Exception):
@@ -64,6 +65,38 @@ class Person:
     name: str | None
 
 
+class _Kept(Generic[T]):
+    """What a provider has published. Of many that want it at once, one asks, and a failure is
+    everybody's for ASK_AGAIN."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._value: T | None = None
+        self._since: datetime | None = None
+        self._failure = ""
+        self._failed_at: datetime | None = None
+
+    async def get(self, lives: timedelta, ask: Callable[[], Awaitable[T]]) -> T:
+        """What is known, if it is not older than `lives`, else the answer.
+
+        Raises:
+            ProviderFailed
+        """
+        async with self._asking:
+            now = self._clock.now()
+            if self._value is not None and self._since and now < self._since + lives:
+                return self._value
+            if self._failed_at is not None and now < self._failed_at + ASK_AGAIN:
+                raise ProviderFailed(self._failure)
+            try:
+                self._value, self._since = await ask(), now
+            except ProviderFailed as error:
+                self._failure, self._failed_at = str(error), self._clock.now()
+                raise
+            return self._value
+
+
 class Provider:
     """One provider. Every method is safe to call at the same time."""
 
@@ -82,12 +115,8 @@ class Provider:
         self._production = production
         self._timeout = timeout
         self._transport = BoundedTransport()
-        self._asking = asyncio.Lock()
-        self._metadata: Metadata | None = None
-        self._metadata_until: datetime | None = None
-        self._failed: tuple[datetime, str] | None = None
-        self._keys: Sequence[Key] = ()
-        self._keys_since: datetime | None = None
+        self._metadata: _Kept[Metadata] = _Kept(clock)
+        self._keys: _Kept[Sequence[Key]] = _Kept(clock)
 
     async def close(self) -> None:
         """Close what is open."""
@@ -157,21 +186,11 @@ class Provider:
         Raises:
             ProviderFailed
         """
-        async with self._asking:
-            now = self._clock.now()
-            if self._metadata is not None and self._metadata_until and now < self._metadata_until:
-                return self._metadata
-            if self._failed is not None and now < self._failed[0] + ASK_AGAIN:
-                raise ProviderFailed(self._failed[1])
-            try:
-                url = get_well_known_url(self.settings.issuer, external=True)
-                found = self._read_metadata(await self._get(url, "discovery document"))
-            except ProviderFailed as error:
-                self._failed = (self._clock.now(), str(error))
-                raise
-            self._failed = None
-            self._metadata, self._metadata_until = found, now + METADATA_LIVES
-            return found
+        return await self._metadata.get(METADATA_LIVES, self._ask_metadata)
+
+    async def _ask_metadata(self) -> Metadata:
+        url = get_well_known_url(self.settings.issuer, external=True)
+        return self._read_metadata(await self._get(url, "discovery document"))
 
     def _read_metadata(self, found: Mapping[str, Any]) -> Metadata:
         if found.get("issuer") != self.settings.issuer:
@@ -211,8 +230,8 @@ class Provider:
         self, id_token: str, access_token: str, nonce: str, metadata: Metadata
     ) -> dict[str, Any]:
         """The claims of the token. For a key that is unknown the keys are read once more."""
-        for again in (False, True):
-            keys = await self._current_keys(metadata, again=again)
+        for lives in (METADATA_LIVES, KEYS_AGAIN):
+            keys = await self._keys.get(lives, partial(self._ask_keys, metadata.jwks_uri))
             try:
                 return read_id_token(
                     id_token,
@@ -229,17 +248,11 @@ class Provider:
                 raise ProviderFailed(f"its ID token cannot be trusted: {error}") from None
         raise ProviderFailed("its ID token is signed with a key that it does not publish")
 
-    async def _current_keys(self, metadata: Metadata, *, again: bool) -> Sequence[Key]:
-        async with self._asking:
-            now, since = self._clock.now(), self._keys_since
-            lives = KEYS_AGAIN if again else METADATA_LIVES
-            if since is None or now >= since + lives:
-                try:
-                    keys = read_keys(await self._get(metadata.jwks_uri, "set of keys"))
-                except ValueError:
-                    raise ProviderFailed("its set of keys cannot be read") from None
-                self._keys, self._keys_since = keys, now
-            return self._keys
+    async def _ask_keys(self, url: str) -> Sequence[Key]:
+        try:
+            return read_keys(await self._get(url, "set of keys"))
+        except ValueError:
+            raise ProviderFailed("its set of keys cannot be read") from None
 
     async def _with_email(
         self, claims: Mapping[str, Any], access_token: str, metadata: Metadata
@@ -263,7 +276,7 @@ class Provider:
         """The JSON object at an address."""
         async with (
             self._asked(what),
-            httpx2.AsyncClient(transport=self._kept(), timeout=self._timeout) as client,
+            httpx2.AsyncClient(transport=self._shared(), timeout=self._timeout) as client,
         ):
             response = await client.get(
                 url, headers={"accept": "application/json", **(headers or {})}
@@ -286,16 +299,16 @@ class Provider:
             token_endpoint_auth_method=auth_method,
             scope=" ".join(self.settings.scopes),
             code_challenge_method="S256",
-            transport=self._kept(),
+            transport=self._shared(),
             timeout=self._timeout,
             follow_redirects=False,
         )
         client.register_compliance_hook("access_token_response", _require_answer)
         return client
 
-    def _kept(self) -> httpx2.AsyncBaseTransport:
+    def _shared(self) -> httpx2.AsyncBaseTransport:
         """The transport, which outlives the client that uses it."""
-        return _Kept(self._transport)
+        return _Shared(self._transport)
 
     @asynccontextmanager
     async def _asked(self, what: str) -> AsyncIterator[None]:
@@ -318,7 +331,7 @@ class Provider:
             raise ProviderFailed(f"its {what} gives what cannot be read") from None
 
 
-class _Kept(httpx2.AsyncBaseTransport):
+class _Shared(httpx2.AsyncBaseTransport):
     def __init__(self, inner: httpx2.AsyncBaseTransport) -> None:
         self._inner = inner
 

@@ -104,7 +104,7 @@ async def test_bad_answers(
 
 
 async def test_nobody_listens(visitor: Visitor, provider: OpenIdProvider) -> None:
-    """A provider that is away is asked again after five seconds; meanwhile nobody waits for it."""
+    """A port without a server is as good as one that fails."""
     provider.discovery["token_endpoint"] = "http://127.0.0.1:1/token"
     with pytest.raises(SignInFailed):
         await visitor.sign_in(provider)
@@ -122,6 +122,20 @@ async def test_a_provider_comes_back(
     assert provider.asked == [DISCOVERY]
     assert await SignInFlow.all().count() == 0
     del provider.answer[DISCOVERY]
+    clock.forward(seconds=5)
+    await visitor.sign_in(provider)
+
+
+async def test_keys_that_are_away(
+    visitor: Visitor, provider: OpenIdProvider, clock: RunningClock
+) -> None:
+    """Nobody waits for them again within five seconds, and sign-ins can begin meanwhile."""
+    provider.answer["/jwks"] = ANSWERS["500"]
+    for _ in range(4):
+        with pytest.raises(SignInFailed):
+            await visitor.sign_in(provider)
+    assert provider.asked.count("/jwks") == 1
+    del provider.answer["/jwks"]
     clock.forward(seconds=5)
     await visitor.sign_in(provider)
 
