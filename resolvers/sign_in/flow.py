@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,7 +26,8 @@ from resolvers.tokens import (
 log = logging.getLogger("groundql.accounts")
 
 FLOW_LIFETIME: Final = timedelta(minutes=10)
-_MAX_CODE: Final = 4096
+# RFC 6749, A.11; and a length.
+_CODE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ async def end_flow(
         or row.linking_user_id != (None if linking is None else linking.id)
         or not hmac.compare_digest(row.state_hash, hash_opaque_token(arrival.state))
         or arrival.provider not in (None, row.provider)
-        or not 0 < len(arrival.code) <= _MAX_CODE
+        or not _CODE.fullmatch(arrival.code)
     ):
         raise unusable_flow()
     found = services.providers.find(row.provider)

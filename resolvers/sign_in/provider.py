@@ -171,12 +171,13 @@ class Provider:
             raise ProviderFailed("its token endpoint gave no tokens")
         claims = await self._read(id_token, access_token, nonce, metadata)
         told = await self._with_email(claims, access_token, metadata)
-        email, name = told.get("email"), claims.get("name", told.get("name"))
+        email, verified = told.get("email"), told.get("email_verified")
+        name = claims.get("name", told.get("name"))
         return Person(
             subject=claims["sub"],
             email=email if isinstance(email, str) and email else None,
             # Some write it as a text.
-            email_verified=told.get("email_verified") in (True, "true"),
+            email_verified=verified is True or verified == "true",
             name=name if isinstance(name, str) else None,
         )
 
