@@ -65,6 +65,7 @@ from web.webhook import webhook_routes
 from wiring import (
     Parts,
     create_knowledge,
+    create_providers,
     create_reembedding,
     create_tokens,
     follow_changes,
@@ -170,6 +171,8 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     tokens = create_tokens(settings, parts.clock)
     passwords = parts.passwords()
     stack.callback(passwords.close)
+    providers = create_providers(settings, parts.clock)
+    stack.push_async_callback(providers.close)
     mailer = Mailer(parts.clock, base_url=settings.base_url)
     services = Services(
         store=store,
@@ -187,6 +190,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         rates=rates,
         require_verified_email=settings.require_verified_email,
         attempts=Attempts(store, parts.clock),
+        providers=providers,
         rules=AccountRules(
             refresh_grace=timedelta(seconds=settings.refresh_grace),
             mails_per_mailbox=settings.mails_per_mailbox,
@@ -235,6 +239,7 @@ def allowances(settings: Settings) -> Allowances:
         messages_per_user=settings.messages_per_minute,
         messages_per_address=settings.address_messages_per_minute,
         uploads_per_user=settings.uploads_per_minute,
+        sign_ins_per_address=settings.address_sign_ins_per_minute,
         tokens_per_day=settings.tokens_per_day,
         reply_tokens=2 * settings.context_tokens,
     )
@@ -431,6 +436,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load_settings()
         create_tokens(settings, SystemClock())
+        create_providers(settings, SystemClock())
         configure_logging(settings.log_format, settings.log_level)
         match options.command:
             case "migrate":

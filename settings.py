@@ -104,6 +104,12 @@ class Settings(BaseSettings):
     sockets_per_address: int = Field(
         256, ge=0, description="Open WebSockets of one client address; 0: no limit."
     )
+    address_sign_ins_per_minute: int = Field(
+        60,
+        ge=0,
+        description="Sign-ins by other providers that one network address may begin in a minute; "
+        "0: no limit.",
+    )
     subscriptions_per_user: int = Field(
         100,
         ge=0,
@@ -252,6 +258,16 @@ class Settings(BaseSettings):
     require_verified_email: bool = Field(
         False, description="Refuse the login until the address is verified."
     )
+    oidc_providers: SecretStr = Field(
+        SecretStr(""),
+        description="Providers of OpenID Connect: a JSON object of name to issuer, client_id, "
+        "client_secret or client_secret_file; see docs/accounts.md. Empty: none.",
+    )
+    oidc_redirect_uris: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses of front ends that people come back to from a provider, separated "
+        "by commas, such as https://shop.example/signed-in. Each must be exactly the same.",
+    )
     refresh_grace: float = Field(
         10.0,
         ge=0,
@@ -314,7 +330,7 @@ class Settings(BaseSettings):
                 raise ValueError("each key must have at least 32 characters")
         return value
 
-    @field_validator("former_signing_key_files", mode="before")
+    @field_validator("former_signing_key_files", "oidc_redirect_uris", mode="before")
     @classmethod
     def _split_files(cls, value: Any) -> Any:
         return tuple(_parts(value)) if isinstance(value, str) else value

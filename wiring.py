@@ -36,6 +36,8 @@ from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.reembedding import Reembedding
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import TYPING_SECONDS
+from resolvers.sign_in.configuration import check_redirects, read_providers
+from resolvers.sign_in.providers import Providers
 from resolvers.signing_keys import SigningKey, key_pair
 from resolvers.tokens import TokenService
 from settings import Settings, SettingsError, load_secret_key
@@ -120,6 +122,27 @@ def _read_pair(file: str, *, ends_at: datetime | None = None) -> SigningKey:
     except ValueError as error:
         reason = str(error)
     raise SettingsError(f"The signing key {file} cannot be used: {reason}.")
+
+
+def create_providers(settings: Settings, clock: Clock) -> Providers:
+    """The providers that people may sign in by. Nothing connects before the first sign-in.
+
+    Raises:
+        SettingsError: a provider cannot be used as it is written there.
+    """
+    try:
+        providers = read_providers(
+            settings.oidc_providers.get_secret_value(), production=settings.production
+        )
+    except ValueError as error:
+        raise SettingsError(f"OIDC_PROVIDERS is wrong: {error}.") from None
+    try:
+        check_redirects(settings.oidc_redirect_uris)
+    except ValueError as error:
+        raise SettingsError(f"OIDC_REDIRECT_URIS is wrong: {error}.") from None
+    if providers and not settings.oidc_redirect_uris:
+        raise SettingsError("OIDC_REDIRECT_URIS must be set when OIDC_PROVIDERS is.")
+    return Providers(providers, settings.oidc_redirect_uris, clock, production=settings.production)
 
 
 def create_parser(settings: Settings) -> DocumentParser:

@@ -22,7 +22,10 @@ EDITORS: Final = (Role.EDITOR, Role.ADMIN)
 
 
 class User(Row):
-    """A person with an account. `email` is in the normal form that logins are looked up by."""
+    """A person with an account. `email` is in the normal form that logins are looked up by.
+
+    `password_hash` is empty for who has only signed in by a provider: no password is theirs.
+    """
 
     email = fields.CharField(max_length=320, unique=True)
     display_name = fields.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Accounts: registering, confirming an address, logging in and out."""
+"""Logging in and out, and who a token belongs to."""
 
 from __future__ import annotations
 
@@ -7,24 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from tortoise.exceptions import IntegrityError
 from tortoise.queryset import QuerySet
 
 from models.api_key import ApiScope
-from models.email_token import EmailPurpose, EmailToken
+from models.email_token import EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
 from resolvers import email_address, second_factor
 from resolvers.api_keys import find_key
-from resolvers.attempts import PASSWORD_TRIES, Rule, network_of
+from resolvers.attempts import PASSWORD_TRIES, network_of
 from resolvers.context import Context, Services, Viewer
-from resolvers.display_name import check_name
 from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
-from resolvers.passwords import check_password
-from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import (
-    EMAIL_PREFIX,
     KEY_PREFIX,
+    MAX_OPAQUE_LENGTH,
     REFRESH_PREFIX,
     hash_opaque_token,
     new_opaque_token,
@@ -34,19 +30,8 @@ from texts import Language
 log = logging.getLogger("groundql.accounts")
 
 REFRESH_LIFETIME = timedelta(days=30)
-VERIFICATION_LIFETIME = timedelta(hours=48)
 # Logins of one person that are alive.
 MAX_LOGINS = 100
-
-_MAX_OPAQUE_LENGTH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What everyone who registers is told, whether or not the address had an account."""
-
-    email: str
-    verification_required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,187 +43,6 @@ class AuthTokensData:
     access_token_expires_at: datetime
     refresh_token: str
     refresh_token_expires_at: datetime
-
-
-# ---- registration --------------------------------------------------------------------------------
-
-
-async def register(
-    context: Context, *, email: str, password: str, display_name: str | None = None
-) -> Registration:
-    """Create an account, or tell the mailbox that it has one.
-
-    The caller cannot tell the two apart: the answer is the same, and the password is hashed in
-    both. For an address that is registered but not confirmed, a new link is sent. Each link carries
-    the password and the name of its own registration: whoever registers a stranger's address first
-    keeps nothing of it once the stranger has registered, too, and opens that link.
-
-    Raises:
-        InvalidInput: email, password or displayName.
-        RateLimited: too many mails to the address, or by this network.
-    """
-    services = context.services
-    email = email_address.normalise(email)
-    name = check_name(display_name, email)
-    check_password(password, email, name=name)
-    await take_mail(context, email)
-    password_hash = await services.passwords.hash(password)
-
-    user = await User.get_or_none(email=email)
-    joined: list[UUID] = []
-    if user is None:
-        try:
-            async with services.store.transaction():
-                user = await User.create(
-                    email=email, display_name=name, password_hash=password_hash
-                )
-                await _send_verification(
-                    services, user, context.language_of(user), password_hash, name
-                )
-                if not services.require_verified_email:
-                    joined = await accept_invitations(services, user)
-        except IntegrityError:
-            # The same address was registered at the same moment, and its mail is on the way.
-            if not await User.exists(email=email):
-                raise
-    elif user.email_verified_at is None:
-        async with services.store.transaction():
-            await _send_verification(services, user, context.language_of(user), password_hash, name)
-    else:
-        await services.mailer.send_account_exists(email, context.language_of(user))
-    services.mailer.wake()
-    announce_participants(services, joined)
-    return Registration(email=email, verification_required=services.require_verified_email)
-
-
-async def verify_email(context: Context, token: str) -> User:
-    """Confirm the address that the token was sent to.
-
-    A token counts once. Opened again within its lifetime, it answers the same as the first time
-    as long as it changes nothing: mail scanners and double clicks open links twice, and the person
-    should not see a failure after a success.
-
-    Raises:
-        InvalidToken
-    """
-    services = context.services
-    row = await find_email_token(token, EmailPurpose.VERIFY)
-    now = services.clock.now()
-    if row is None or row.expires_at <= now or row.email != row.user.email:
-        raise unusable_link()
-    joined: list[UUID] = []
-    ended: set[UUID] = set()
-    async with services.store.transaction():
-        if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
-            if await User.filter(
-                id=row.user_id, email=row.email, email_verified_at__isnull=True
-            ).update(email_verified_at=now):
-                ended = await _take_registration(services, row)
-            joined = await accept_invitations(services, row.user)
-    services.access.end_logins(ended)
-    announce_participants(services, joined)
-    user = await User.get_or_none(id=row.user_id, email=row.email)
-    if user is None or user.email_verified_at is None:
-        # The account or its address changed after the token was used, or just now.
-        raise unusable_link()
-    return user
-
-
-async def resend_verification(context: Context, email: str) -> None:
-    """Send the link again, if the address waits for it; the caller does not learn whether.
-
-    It is the link of the newest registration with the address.
-
-    Raises:
-        RateLimited: too many mails to the address, or by this network.
-    """
-    services = context.services
-    try:
-        email = email_address.normalise(email)
-    except InvalidInput:
-        return
-    await take_mail(context, email)
-    user = await User.get_or_none(email=email, email_verified_at__isnull=True)
-    async with services.store.transaction():
-        if user is None:
-            await services.mailer.send_nothing()
-        else:
-            newest = (
-                await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.VERIFY)
-                .order_by("-id")
-                .first()
-            )
-            await _send_verification(
-                services,
-                user,
-                context.language_of(user),
-                None if newest is None else newest.password_hash,
-                None if newest is None else newest.display_name,
-            )
-    services.mailer.wake()
-
-
-async def take_mail(context: Context, email: str) -> None:
-    """Count a mail that the caller asks for, whether or not one is sent: by the mailbox, and by the
-    network that asks.
-
-    Raises:
-        RateLimited: it is one too many.
-    """
-    rules, hour = context.services.rules, timedelta(hours=1)
-    await context.services.attempts.take_mail(
-        [
-            (Rule("mail to", rules.mails_per_mailbox, hour), email),
-            (Rule("mail by", rules.mails_per_network, hour), network_of(context.address)),
-        ]
-    )
-
-
-async def _take_registration(services: Services, row: EmailToken) -> set[UUID]:
-    """Give the account the password and the name of the registration whose link was opened. Logins
-    with another password are ended, and returned."""
-    user = await User.get(id=row.user_id)
-    ended: set[UUID] = set()
-    if row.password_hash is not None and row.password_hash != user.password_hash:
-        await User.filter(id=user.id).update(
-            password_hash=row.password_hash, display_name=row.display_name or user.display_name
-        )
-        ended = await end_logins(services, Login.filter(user_id=user.id))
-        log.warning("User %s: the address was confirmed with another registration", user.id)
-    await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
-    return ended
-
-
-async def _send_verification(
-    services: Services,
-    user: User,
-    language: Language,
-    password_hash: str | None,
-    display_name: str | None,
-) -> None:
-    token, token_hash = new_opaque_token(EMAIL_PREFIX)
-    await EmailToken.create(
-        user=user,
-        purpose=EmailPurpose.VERIFY,
-        email=user.email,
-        token_hash=token_hash,
-        expires_at=services.clock.now() + VERIFICATION_LIFETIME,
-        password_hash=password_hash,
-        display_name=display_name,
-    )
-    await services.mailer.send_verification(user.email, token, language)
-
-
-async def find_email_token(token: str, purpose: EmailPurpose) -> EmailToken | None:
-    """The row of a token from a mail, with its user; used and expired ones, too."""
-    if len(token) > _MAX_OPAQUE_LENGTH:
-        return None
-    return await EmailToken.get_or_none(
-        token_hash=hash_opaque_token(token.strip()), purpose=purpose
-    ).select_related("user")
-
-
-# ---- logins --------------------------------------------------------------------------------------
 
 
 async def login(
@@ -334,7 +138,7 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
     services = context.services
     arrived = services.clock.now()
     token = token.strip()
-    if len(token) > _MAX_OPAQUE_LENGTH:
+    if len(token) > MAX_OPAQUE_LENGTH:
         raise _unusable_refresh_token()
     row = await RefreshToken.get_or_none(token_hash=hash_opaque_token(token)).select_related(
         "login__user"
@@ -482,11 +286,6 @@ def issue_tokens(services: Services, user: User, row: Login, refresh_token: str)
         refresh_token=refresh_token,
         refresh_token_expires_at=row.expires_at,
     )
-
-
-def unusable_link() -> InvalidToken:
-    """What whoever opens a link hears, whatever is wrong with it."""
-    return InvalidToken("The link is invalid or has expired; ask for a new one.")
 
 
 def _unusable_refresh_token() -> InvalidToken:

@@ -23,6 +23,7 @@ from resolvers.presence import Presence
 from resolvers.rates import Rates
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
+from resolvers.sign_in.providers import Providers
 from resolvers.tokens import TokenService
 from texts import ENGLISH, Language, preferred_language
 
@@ -46,6 +47,7 @@ class Services:
     rates: Rates
     require_verified_email: bool
     attempts: Attempts
+    providers: Providers
     rules: AccountRules = field(default_factory=AccountRules)
 
 

@@ -15,6 +15,7 @@ from models.collection import GroupMember
 from models.login import Login
 from models.message_rating import MessageRating
 from models.participant import Participant
+from models.sign_in import SignInIdentity
 from models.user import User
 from resolvers import rows
 from resolvers.attempts import Rule
@@ -52,6 +53,17 @@ async def _pieces(services: Services, user: User) -> AsyncIterator[str]:
             "emailVerifiedAt": _time(user.email_verified_at),
             "groups": [member.group.name for member in groups],
         },
+        "signIns": [
+            {
+                "provider": one.provider,
+                "issuer": one.issuer,
+                "subject": one.subject,
+                "email": one.email,
+                "createdAt": _time(one.created_at),
+                "lastUsedAt": _time(one.last_used_at),
+            }
+            for one in await SignInIdentity.filter(user_id=user.id).order_by("id")
+        ],
         "apiKeys": [
             {
                 "name": key.name,

@@ -12,10 +12,10 @@ from models.email_change import EmailChange
 from models.email_token import EmailToken
 from models.user import User
 from resolvers import email_address
-from resolvers.account import take_mail, unusable_link
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.password_changes import confirm_password
+from resolvers.registration import take_mail, unusable_link
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, hash_opaque_token, new_opaque_token
 

@@ -7,6 +7,8 @@ DomainError
 │   ├── EmailNotVerified
 │   ├── SecondFactorRequired
 │   ├── InvalidToken
+│   ├── SignInFailed      a provider cannot be used now, or says too little
+│   ├── LinkRequired
 │   ├── NotFound          does not exist, or not for this person
 │   └── RateLimited       `.retry_after_seconds`
 └── AccessError           for the client's author: `errors[].extensions.code`
@@ -52,6 +54,18 @@ class SecondFactorRequired(Problem):
 class InvalidToken(Problem):
     def __init__(self, message: str = "The token is invalid, used or expired.") -> None:
         super().__init__(message)
+
+
+class SignInFailed(Problem):
+    pass
+
+
+class LinkRequired(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            "This address has an account here. Log in to it and link the provider there; if you "
+            "have no password, ask for the link for a forgotten one."
+        )
 
 
 class NotFound(Problem):

@@ -11,19 +11,12 @@ from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.user import User
 from resolvers import email_address
-from resolvers.account import (
-    AuthTokensData,
-    end_logins,
-    find_email_token,
-    issue_tokens,
-    new_refresh_token,
-    take_mail,
-    unusable_link,
-)
+from resolvers.account import AuthTokensData, end_logins, issue_tokens, new_refresh_token
 from resolvers.attempts import PASSWORD_TRIES
 from resolvers.context import Context, Viewer
 from resolvers.errors import InvalidCredentials, InvalidInput
 from resolvers.passwords import check_password
+from resolvers.registration import find_email_token, take_mail, unusable_link
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, new_opaque_token
 
@@ -156,6 +149,10 @@ async def confirm_password(context: Context, viewer: Viewer, password: str) -> N
         InvalidCredentials, RateLimited
     """
     services = context.services
+    if not viewer.user.password_hash:
+        raise InvalidCredentials(
+            "You have no password yet; set one first, by the link for a forgotten one."
+        )
     key = f"confirm {viewer.id}"
     async with services.attempts.turn(PASSWORD_TRIES, key):
         if not await services.passwords.verify(viewer.user.password_hash, password):

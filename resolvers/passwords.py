@@ -96,8 +96,8 @@ class PasswordHasher:
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether this is the password.
 
-        Takes as long for no hash (an unknown account) and for passwords that nobody can have, so
-        the time tells nothing about who has an account.
+        Takes as long for no hash (an unknown account, or one without a password) and for passwords
+        that nobody can have, so the time tells nothing about who has an account.
         """
         return await asyncio.get_running_loop().run_in_executor(
             self._pool, self._verify, password_hash, password
@@ -105,7 +105,7 @@ class PasswordHasher:
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
         normal = _normal_form(password)
-        if password_hash is None or normal is None:
+        if not password_hash or normal is None:
             # The dummy was the pool's first work, so it is done or under way: no deadlock.
             password_hash = self._dummy.result()
         try:

@@ -44,6 +44,7 @@ class Allowances:
     """In a minute; so are the others but the last."""
     messages_per_address: int = 0
     uploads_per_user: int = 0
+    sign_ins_per_address: int = 0
     tokens_per_day: int = 0
     """Of one user: prompts and answers."""
     reply_tokens: int = 6_000
@@ -121,6 +122,13 @@ class Rates:
             RateLimited
         """
         await self.take("uploads", self._allowances.uploads_per_user, "user", str(user_id))
+
+    async def take_sign_in(self, address: str) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("sign-ins", self._allowances.sign_ins_per_address, "address", address)
 
     async def reserve_tokens(self, user_id: UUID) -> Reservation:
         """A place for one reply in the user's budget of this day. Of any number that come at once,

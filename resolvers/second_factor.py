@@ -146,6 +146,10 @@ async def _enabled(user: User) -> SecondFactor | None:
 
 
 async def _require_password(services: Services, user: User, password: str) -> None:
+    if not user.password_hash:
+        raise InvalidCredentials(
+            "You have no password yet; set one first, by the link for a forgotten one."
+        )
     if not await services.passwords.verify(user.password_hash, password):
         raise InvalidCredentials
 

@@ -27,6 +27,9 @@ ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
 REFRESH_PREFIX = "gqr_"
 EMAIL_PREFIX = "gqe_"
 KEY_PREFIX = "gqk_"
+FLOW_PREFIX = "gqs_"
+# What is longer is none of ours, and is not hashed.
+MAX_OPAQUE_LENGTH = 200
 
 _LEEWAY = 10  # seconds that the clocks of two of our servers may differ
 _MAX_LENGTH = 4096

@@ -10,7 +10,7 @@ import strawberry
 from strawberry import UNSET
 
 from models import user as user_table
-from resolvers import account, roles
+from resolvers import account, registration, roles
 from resolvers.errors import Unauthenticated
 from schema.absent import given
 from schema.context import Info
@@ -192,15 +192,13 @@ class AccountMutation:
         info: Info,
         input: Annotated[RegisterInput, strawberry.argument(description="The new account.")],
     ) -> RegisterResult:
-        registration = await account.register(
+        taken = await registration.register(
             info.context.app,
             email=input.email,
             password=input.password,
             display_name=None if input.display_name is strawberry.UNSET else input.display_name,
         )
-        return Registration(
-            email=registration.email, verification_required=registration.verification_required
-        )
+        return Registration(email=taken.email, verification_required=taken.verification_required)
 
     @strawberry.mutation(
         description="Confirm an address with the token from the link in our mail. Valid for 48 "
@@ -214,7 +212,7 @@ class AccountMutation:
             str, strawberry.argument(description="The value of `token` in the mail's link.")
         ],
     ) -> VerifyEmailResult:
-        return User.from_row(await account.verify_email(info.context.app, token))
+        return User.from_row(await registration.verify_email(info.context.app, token))
 
     @strawberry.mutation(
         description="Send the link to confirm an address again, if the address waits for it."
@@ -224,7 +222,7 @@ class AccountMutation:
         info: Info,
         email: Annotated[str, strawberry.argument(description="The address of the account.")],
     ) -> Acknowledged:
-        await account.resend_verification(info.context.app, email)
+        await registration.resend_verification(info.context.app, email)
         return Acknowledged(ok=True)
 
     @strawberry.mutation(

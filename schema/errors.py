@@ -65,6 +65,21 @@ class InvalidToken(Problem):
     pass
 
 
+@strawberry.type(
+    description="A provider of sign-ins cannot be used now, or what it says is not enough."
+)
+class SignInFailed(Problem):
+    pass
+
+
+@strawberry.type(
+    description="The provider's address has an account here that the identity is not linked to: "
+    "log in to it, and link the identity with linkSignIn."
+)
+class LinkRequired(Problem):
+    pass
+
+
 @strawberry.type(description="The object does not exist, or not for this person.")
 class NotFound(Problem):
     pass
@@ -92,6 +107,10 @@ def problem_type(error: errors.Problem, language: Language) -> Problem:
             return SecondFactorRequired(message=message)
         case errors.InvalidToken():
             return InvalidToken(message=message)
+        case errors.SignInFailed():
+            return SignInFailed(message=message)
+        case errors.LinkRequired():
+            return LinkRequired(message=message)
         case errors.NotFound():
             return NotFound(message=message)
         case errors.RateLimited():

@@ -46,6 +46,7 @@ from schema.session_events import (
     SessionEventsSubscription,
 )
 from schema.sharing import SharingMutation
+from schema.sign_in import SignInMutation, SignInQuery
 from transport.breadth import BreadthFirstExecution
 from transport.documents import DocumentCache
 
@@ -100,6 +101,7 @@ Query = merge_types(
         LoginsQuery,
         ApiKeyQuery,
         SecondFactorQuery,
+        SignInQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,
@@ -121,6 +123,7 @@ Mutation = merge_types(
         OwnAccountMutation,
         ApiKeyMutation,
         SecondFactorMutation,
+        SignInMutation,
         ChatMutation,
         BranchMutation,
         RatingMutation,

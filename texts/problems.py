@@ -53,6 +53,62 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "El nombre no contiene nada visible.",
         "Le nom ne contient rien de visible.",
     ),
+    # Sign-in by other providers
+    "This address has an account here. Log in to it and link the provider there; if you have no password, ask for the link for a forgotten one.": (
+        "Diese Adresse hat hier schon ein Konto. Melden Sie sich dort an und verknüpfen Sie den Anbieter; ohne Passwort fordern Sie den Link für ein vergessenes an.",
+        "Esta dirección ya tiene una cuenta aquí. Inicie sesión en ella y vincule el proveedor; si no tiene contraseña, pida el enlace para una olvidada.",
+        "Cette adresse a déjà un compte ici. Connectez-vous-y et associez-y le fournisseur ; sans mot de passe, demandez le lien prévu en cas d'oubli.",
+    ),
+    "You have no password yet; set one first, by the link for a forgotten one.": (
+        "Sie haben noch kein Passwort; legen Sie zuerst eines fest, mit dem Link für ein vergessenes.",
+        "Aún no tiene contraseña; establezca primero una con el enlace para una olvidada.",
+        "Vous n'avez pas encore de mot de passe ; définissez-en d'abord un avec le lien prévu en cas d'oubli.",
+    ),
+    "There is no such provider.": (
+        "Diesen Anbieter gibt es nicht.",
+        "No existe ese proveedor.",
+        "Ce fournisseur n'existe pas.",
+    ),
+    "There is no such identity.": (
+        "Diese Identität gibt es nicht.",
+        "No existe esa identidad.",
+        "Cette identité n'existe pas.",
+    ),
+    "People may not be sent back to this address.": (
+        "An diese Adresse darf niemand zurückgeschickt werden.",
+        "No se permite el regreso a esta dirección.",
+        "Le retour à cette adresse n'est pas permis.",
+    ),
+    "The provider does not answer as it should; try again later.": (
+        "Der Anbieter antwortet nicht, wie er soll; versuchen Sie es später noch einmal.",
+        "El proveedor no responde como debería; inténtelo más tarde.",
+        "Le fournisseur ne répond pas comme il le devrait ; réessayez plus tard.",
+    ),
+    "This sign-in is invalid, used or expired; begin anew.": (
+        "Diese Anmeldung ist ungültig, verbraucht oder abgelaufen; beginnen Sie von vorn.",
+        "Este inicio de sesión no es válido, ya se usó o ha caducado; empiece de nuevo.",
+        "Cette connexion est invalide, déjà utilisée ou expirée ; recommencez.",
+    ),
+    "The provider names no email address that it has verified; register here instead.": (
+        "Der Anbieter nennt keine E-Mail-Adresse, die er geprüft hat; registrieren Sie sich stattdessen hier.",
+        "El proveedor no indica ninguna dirección de correo que haya verificado; regístrese aquí.",
+        "Le fournisseur n'indique aucune adresse e-mail qu'il ait vérifiée ; inscrivez-vous plutôt ici.",
+    ),
+    "At most {maximum} identities can be linked; unlink one first.": (
+        "Höchstens {maximum} Identitäten können verknüpft werden; lösen Sie zuerst eine.",
+        "Se pueden vincular como máximo {maximum} identidades; desvincule primero una.",
+        "{maximum} identités au maximum peuvent être associées ; dissociez-en d'abord une.",
+    ),
+    "It is your only way to sign in; set a password first, by the link for a forgotten one.": (
+        "Das ist Ihr einziger Weg zur Anmeldung; legen Sie zuerst ein Passwort fest, mit dem Link für ein vergessenes.",
+        "Es su única forma de iniciar sesión; establezca primero una contraseña con el enlace para una olvidada.",
+        "C'est votre seul moyen de connexion ; définissez d'abord un mot de passe avec le lien prévu en cas d'oubli.",
+    ),
+    "This identity belongs to another account here.": (
+        "Diese Identität gehört hier zu einem anderen Konto.",
+        "Esta identidad pertenece aquí a otra cuenta.",
+        "Cette identité appartient ici à un autre compte.",
+    ),
     "Give the code that your authenticator app shows.": (
         "Bitte geben Sie den Code an, den Ihre Authenticator-App zeigt.",
         "Indique el código que muestra su aplicación de autenticación.",

@@ -10,6 +10,7 @@ from jobs.expired_tokens import DeletedRows, delete_expired_tokens
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.outbox_mail import OutboxMail
+from models.sign_in import SignInFlow
 from models.store import Store
 from models.user import User
 from tests.clock import SettableClock
@@ -53,6 +54,26 @@ async def test_expired_tokens(
         "Expired rows deleted: 4 mail tokens, 4 refresh tokens, 0 logins, 0 mails, 0 tries"
     ]
     assert await delete_expired_tokens(store, clock) == DeletedRows(0, 0, 0, 0)
+
+
+async def test_expired_sign_ins(store: Store, clock: SettableClock, user: User) -> None:
+    """Who did not come back from a provider in time is forgotten, used or not."""
+    for number, seconds in enumerate((-1, 0, 1)):
+        await SignInFlow.create(
+            flow_hash=str(number),
+            state_hash="",
+            provider="keycloak",
+            issuer="https://id.example",
+            redirect_uri="https://shop.example/",
+            verifier="",
+            nonce="",
+            linking_user=user,
+            used_at=clock.now() if number else None,
+            expires_at=clock.now() + timedelta(seconds=seconds),
+        )
+    deleted = await delete_expired_tokens(store, clock, batch=1)
+    assert deleted == DeletedRows(0, 0, 0, 0, sign_ins=2)
+    assert [row.flow_hash for row in await SignInFlow.all()] == ["2"]
 
 
 async def test_ended_logins(store: Store, clock: SettableClock, user: User) -> None:

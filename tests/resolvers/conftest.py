@@ -13,7 +13,7 @@ import pytest
 from models.outbox_mail import OutboxMail
 from models.store import Store
 from models.user import User
-from resolvers import account
+from resolvers import account, registration
 from resolvers.access_watch import AccessWatch
 from resolvers.account import AuthTokensData
 from resolvers.attempts import Attempts
@@ -23,6 +23,7 @@ from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
 from resolvers.session_bus import SessionBus
+from resolvers.sign_in.providers import Providers
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
 from tests.stores import copied_store
@@ -70,6 +71,7 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         rates=Rates(Allowances(), clock),
         require_verified_email=False,
         attempts=Attempts(store, clock),
+        providers=Providers((), (), clock),
     )
 
 
@@ -90,8 +92,8 @@ async def mailed_token(to: str) -> str:
 @pytest.fixture
 async def anna(context: Context) -> User:
     """A registered person with a confirmed address and an empty outbox."""
-    await account.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
-    user = await account.verify_email(context, await mailed_token(EMAIL))
+    await registration.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
+    user = await registration.verify_email(context, await mailed_token(EMAIL))
     await OutboxMail.all().delete()
     context.services.mailer.waiting.clear()
     return user

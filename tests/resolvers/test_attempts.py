@@ -12,7 +12,7 @@ from models.attempt import Attempt
 from models.outbox_mail import OutboxMail
 from models.store import Store
 from models.user import User
-from resolvers import account, password_changes
+from resolvers import account, password_changes, registration
 from resolvers.account_rules import AccountRules
 from resolvers.attempts import PASSWORD_TRIES, Attempts, Rule, network_of
 from resolvers.context import Context, Services
@@ -32,7 +32,7 @@ def clock() -> SettableClock:
 
 @pytest.fixture
 async def anna(context: Context) -> User:
-    await account.register(context, email=EMAIL, password=PASSWORD)
+    await registration.register(context, email=EMAIL, password=PASSWORD)
     return await User.get()
 
 
@@ -150,9 +150,9 @@ async def test_one_mailbox_is_not_flooded(
                 case 0:
                     await password_changes.request_password_reset(there, email)
                 case 1:
-                    await account.resend_verification(there, email)
+                    await registration.resend_verification(there, email)
                 case _:
-                    await account.register(there, email=email, password="some words")
+                    await registration.register(there, email=email, password="some words")
         except RateLimited as error:
             refused.append(error.retry_after_seconds)
     assert refused == [3600] * 20
@@ -167,13 +167,13 @@ async def test_one_network_does_not_flood(
     """However many mailboxes it writes to; another network is not held up."""
     few = replace(context, services=replace(services, rules=AccountRules(mails_per_network=5)))
     for number in range(5):
-        await account.register(few, email=f"a{number}@example.com", password=PASSWORD)
+        await registration.register(few, email=f"a{number}@example.com", password=PASSWORD)
     with pytest.raises(RateLimited):
-        await account.register(few, email="a5@example.com", password=PASSWORD)
+        await registration.register(few, email="a5@example.com", password=PASSWORD)
     with pytest.raises(RateLimited):
         await password_changes.request_password_reset(few, "a6@example.com")
     assert await User.all().count() == 5
-    await account.register(
+    await registration.register(
         replace(few, address="198.51.100.7"), email="a5@example.com", password=PASSWORD
     )
 

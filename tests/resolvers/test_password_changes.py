@@ -12,7 +12,7 @@ from models.email_token import EmailToken
 from models.login import Login
 from models.outbox_mail import OutboxMail
 from models.user import User
-from resolvers import account, logins
+from resolvers import account, logins, registration
 from resolvers.account import MAX_LOGINS, AuthTokensData
 from resolvers.context import Context
 from resolvers.errors import (
@@ -35,8 +35,8 @@ NEW = "kranich eight"
 
 @pytest.fixture
 async def anna(context: Context) -> User:
-    await account.register(context, email=EMAIL, password=OLD, display_name="Anna Katharina")
-    return await account.verify_email(context, await mailed_token(EMAIL))
+    await registration.register(context, email=EMAIL, password=OLD, display_name="Anna Katharina")
+    return await registration.verify_email(context, await mailed_token(EMAIL))
 
 
 async def signed_in(context: Context, password: str = OLD) -> AuthTokensData:
@@ -129,11 +129,11 @@ async def test_the_kinds_of_links_do_not_mix(context: Context, anna: User) -> No
     await request_password_reset(context, EMAIL)
     reset = await mailed_token(EMAIL)
     with pytest.raises(InvalidToken):
-        await account.verify_email(context, reset)
+        await registration.verify_email(context, reset)
     with pytest.raises(InvalidToken):
         await account.refresh_tokens(context, reset)
     assert (await account.authenticate(context.services, reset))[0] is None
-    await account.register(context, email="b@example.com", password=OLD)
+    await registration.register(context, email="b@example.com", password=OLD)
     with pytest.raises(InvalidToken):
         await reset_password(context, await mailed_token("b@example.com"), NEW)
 
@@ -159,14 +159,14 @@ async def test_a_reset_takes_the_account_from_whoever_registered_the_address(
     context: Context,
 ) -> None:
     """The mailbox's owner gets the account; the stranger's password, login and link are void."""
-    await account.register(context, email=EMAIL, password="mallory knows it")
+    await registration.register(context, email=EMAIL, password="mallory knows it")
     link = await mailed_token(EMAIL)
     mallory = await signed_in(context, "mallory knows it")
     await request_password_reset(context, EMAIL)
     await reset_password(context, await mailed_token(EMAIL), NEW)
     assert (await User.get()).email_verified_at is not None
     assert not await works(context, mallory)
-    await account.verify_email(context, link)
+    await registration.verify_email(context, link)
     with pytest.raises(InvalidCredentials):
         await signed_in(context, "mallory knows it")
     await signed_in(context, NEW)
@@ -232,11 +232,11 @@ async def test_change_at_once(context: Context, anna: User) -> None:
 
 async def test_an_unconfirmed_person_changes_the_password(context: Context) -> None:
     """The link that came with the registration does not bring the old password back."""
-    await account.register(context, email=EMAIL, password=OLD)
+    await registration.register(context, email=EMAIL, password=OLD)
     link = await mailed_token(EMAIL)
     viewer = await as_viewer(context, await signed_in(context))
     fresh = await change_password(viewer, current_password=OLD, new_password=NEW)
-    await account.verify_email(context, link)
+    await registration.verify_email(context, link)
     assert await works(context, fresh)
     await signed_in(context, NEW)
 
@@ -259,7 +259,7 @@ async def test_list_and_revoke(context: Context, anna: User, clock: RunningClock
         ("Desk", "192.0.2.9"),
     ]
     assert listed[0].last_used_at > listed[1].last_used_at
-    await account.register(context, email="b@example.com", password=OLD)
+    await registration.register(context, email="b@example.com", password=OLD)
     stranger = await as_viewer(
         context, await account.login(context, email="b@example.com", password=OLD)
     )

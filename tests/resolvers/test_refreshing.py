@@ -8,7 +8,7 @@ import pytest
 
 from models.login import Login, RefreshToken
 from models.user import User
-from resolvers import account
+from resolvers import account, registration
 from resolvers.account import AuthTokensData
 from resolvers.account_rules import AccountRules
 from resolvers.context import Context, Services
@@ -147,7 +147,7 @@ async def test_refresh_nonsense(context: Context, tokens: AuthTokensData) -> Non
 
 async def test_a_mail_token_does_not_refresh(context: Context, anna: User) -> None:
     """A token from a mail is no refresh token."""
-    await account.register(context, email="b@example.com", password=PASSWORD)
+    await registration.register(context, email="b@example.com", password=PASSWORD)
     with pytest.raises(InvalidToken):
         await account.refresh_tokens(context, await mailed_token("b@example.com"))
 
@@ -171,7 +171,7 @@ async def test_logout(context: Context, tokens: AuthTokensData) -> None:
 async def test_logout_everywhere(context: Context, tokens: AuthTokensData) -> None:
     """A logout everywhere ends all logins of this person, and nobody else's."""
     other = await account.login(context, email=EMAIL, password=PASSWORD)
-    await account.register(context, email="b@example.com", password=PASSWORD)
+    await registration.register(context, email="b@example.com", password=PASSWORD)
     stranger = await account.login(context, email="b@example.com", password=PASSWORD)
     await account.logout(await as_viewer(context, tokens.access_token), everywhere=True)
     for ended in (tokens, other):

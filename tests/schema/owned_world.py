@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from models.base import new_id
+from models.sign_in import SignInIdentity
 from models.unanswered import UnansweredGroup, UnansweredQuestion
 from models.user import Role
 from schema.node import global_id, row_id
@@ -157,8 +158,16 @@ async def make_world(app: Running) -> World:
     )
     row = await UnansweredGroup.create(vector=b"", embedding_model="fake")
     await UnansweredQuestion.create(group=row, message_id=row_id("ChatMessage", mine["Question"]))
+    identity = await SignInIdentity.create(
+        user_id=row_id("User", owner.id),
+        provider="keycloak",
+        issuer="https://id.example",
+        subject=MARK,
+        email=f"{MARK}@id.example",
+    )
     ids = {
         **mine,
+        "SignInIdentity": global_id("SignInIdentity", identity.id),
         "User": owner.id,
         "Login": (await owner.do("{ logins { id } }"))[0]["id"],
         "ApiKey": (await owner.do(MAKE["key"]))["apiKey"]["id"],

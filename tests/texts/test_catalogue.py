@@ -22,6 +22,7 @@ PROBLEMS = {
     "InvalidCredentials": 0,
     "InvalidToken": 0,
     "SecondFactorRequired": 0,
+    "SignInFailed": 0,
     "NotFound": 0,
     "RateLimited": 0,
 }

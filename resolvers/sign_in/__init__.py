@@ -1,0 +1,1 @@
+"""Sign-in by other providers, with OpenID Connect."""

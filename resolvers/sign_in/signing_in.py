@@ -1,0 +1,191 @@
+"""Signing in by a provider: an account that is known, a new one, or neither."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from tortoise.exceptions import IntegrityError
+
+from models.sign_in import SignInFlow, SignInIdentity
+from models.user import User
+from resolvers import email_address, second_factor
+from resolvers.account import AuthTokensData, begin_login
+from resolvers.context import Context, Services
+from resolvers.display_name import check_name
+from resolvers.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidInput,
+    LinkRequired,
+    SecondFactorRequired,
+    SignInFailed,
+)
+from resolvers.sharing import accept_invitations, announce_participants
+from resolvers.sign_in.flow import (
+    Arrival,
+    FlowStart,
+    begin_flow,
+    end_flow,
+    find_flow,
+    unusable_flow,
+)
+from resolvers.sign_in.provider import Person, Provider
+
+log = logging.getLogger("groundql.accounts")
+
+
+async def begin_sign_in(context: Context, *, provider: str, redirect_uri: str) -> FlowStart:
+    """Where to send a person who wants to sign in.
+
+    Raises:
+        InvalidInput, RateLimited, SignInFailed
+    """
+    return await begin_flow(context, provider=provider, redirect_uri=redirect_uri)
+
+
+async def complete_sign_in(context: Context, arrival: Arrival) -> AuthTokensData:
+    """Log a person in who comes back from a provider.
+
+    Raises:
+        InvalidToken: the flow is unknown, used or expired, or the provider refuses the code.
+        SignInFailed: the provider cannot be used, or tells no address that it has verified.
+        LinkRequired: the address has an account here that the identity is not linked to.
+        InvalidCredentials: the account is suspended.
+        EmailNotVerified: the account's address must be confirmed first.
+        SecondFactorRequired: `confirm_sign_in` goes on with the same flow.
+    """
+    row, provider, person = await end_flow(context, arrival)
+    user = await _known(context.services, provider, person)
+    if user is None:
+        user = await _admit(context, provider, person)
+    _require_admitted(context.services, user)
+    try:
+        await second_factor.require_code(context.services, user, None)
+    except SecondFactorRequired:
+        await SignInFlow.filter(id=row.id).update(verified_user_id=user.id)
+        raise
+    return await begin_login(context, user)
+
+
+async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthTokensData:
+    """Log a person in who was asked for a second factor. The provider is not asked again.
+
+    Raises:
+        InvalidToken: there is no flow that waits for a code.
+        InvalidCredentials, EmailNotVerified, SecondFactorRequired, RateLimited
+    """
+    services = context.services
+    row = await find_flow(context, flow_token)
+    if row is None or row.verified_user_id is None or row.done_at is not None:
+        raise unusable_flow()
+    user = await User.get_or_none(id=row.verified_user_id)
+    if user is None:
+        raise unusable_flow()
+    _require_admitted(services, user)
+    await second_factor.require_code(services, user, code)
+    if not await SignInFlow.filter(id=row.id, done_at__isnull=True).update(
+        done_at=services.clock.now()
+    ):
+        raise unusable_flow()
+    return await begin_login(context, user)
+
+
+async def _known(services: Services, provider: Provider, person: Person) -> User | None:
+    """The account that the identity is linked to."""
+    identity = await SignInIdentity.get_or_none(
+        issuer=provider.settings.issuer, subject=person.subject
+    ).select_related("user")
+    if identity is None:
+        return None
+    await SignInIdentity.filter(id=identity.id).update(
+        last_used_at=services.clock.now(),
+        provider=provider.settings.name,
+        email=_address(person) or identity.email,
+    )
+    return identity.user
+
+
+async def _admit(context: Context, provider: Provider, person: Person) -> User:
+    """The account of an identity that was never here: a new one, or, where the operator allows it,
+    the one that has confirmed the same address.
+
+    Raises:
+        SignInFailed, LinkRequired
+    """
+    services, rules = context.services, provider.settings
+    email = _address(person)
+    if email is None or not (person.email_verified or rules.assume_email_verified):
+        raise SignInFailed(
+            "The provider names no email address that it has verified; register here instead."
+        )
+    joined: list[UUID] = []
+    try:
+        async with services.store.transaction():
+            # The first sign-in in two tabs makes one account.
+            await services.store.lock_name(f"identity {rules.issuer} {person.subject}")
+            if (known := await _known(services, provider, person)) is not None:
+                return known
+            user = await User.get_or_none(email=email)
+            if user is None:
+                user = await User.create(
+                    email=email,
+                    display_name=_name(person, email),
+                    password_hash="",
+                    email_verified_at=services.clock.now(),
+                )
+                joined = await accept_invitations(services, user)
+                log.info("User %s: a new account, by %s", user.id, rules.name)
+            elif not (
+                rules.link_verified_email
+                and person.email_verified
+                and user.email_verified_at is not None
+            ):
+                raise LinkRequired
+            else:
+                log.info("User %s: %s was linked by its address", user.id, rules.name)
+            await add_identity(services, user, provider, person, used=True)
+    except IntegrityError:
+        # The address was registered, or the identity linked, at the same moment.
+        raise LinkRequired from None
+    announce_participants(services, joined)
+    return user
+
+
+async def add_identity(
+    services: Services, user: User, provider: Provider, person: Person, *, used: bool
+) -> SignInIdentity:
+    """Link an identity.
+
+    Raises:
+        IntegrityError: it is linked already.
+    """
+    return await SignInIdentity.create(
+        user=user,
+        provider=provider.settings.name,
+        issuer=provider.settings.issuer,
+        subject=person.subject,
+        email=_address(person),
+        last_used_at=services.clock.now() if used else None,
+    )
+
+
+def _require_admitted(services: Services, user: User) -> None:
+    if services.require_verified_email and user.email_verified_at is None:
+        raise EmailNotVerified
+    if user.suspended_at is not None:
+        raise InvalidCredentials("This account is suspended; ask an administrator.")
+
+
+def _address(person: Person) -> str | None:
+    try:
+        return None if person.email is None else email_address.normalise(person.email)
+    except InvalidInput:
+        return None
+
+
+def _name(person: Person, email: str) -> str:
+    try:
+        return check_name(person.name, email)
+    except InvalidInput:
+        return check_name(None, email)
