@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from rag.embedding.base import Embedder, Prefixes
+from rag.embedding.centred import centred
 from rag.embedding.packaged import DEFAULT_MODEL, is_default
 from rag.errors import EmbeddingError, WeightsMismatch
 
@@ -30,10 +31,17 @@ def load_embedder(
 ) -> Embedder:
     """Load a model by name or folder. What ONNX Runtime needs is kept in the folder `cache`.
 
+    Vectors of models that crowd them are moved apart: see `rag.embedding.centred`.
+
     Raises:
         WeightsMismatch: the packaged weights are not the expected ones.
         EmbeddingError: there is no such model, or it cannot be loaded by that backend.
     """
+    embedder = _load(name, backend, prefixes, cache)
+    return embedder if is_default(name) else centred(embedder)
+
+
+def _load(name: str, backend: Backend, prefixes: Prefixes | None, cache: Path | None) -> Embedder:
     if backend is Backend.ONNX:
         return _load_onnx(name, prefixes, cache)
     if backend is Backend.AUTO and is_default(name):

@@ -77,7 +77,7 @@ def test_other_bert_models_run_from_a_folder(tmp_path: Path, pooling: str) -> No
         tmp_path / "tiny", pooling=pooling, prompts={"query": "query: ", "passage": "passage: "}
     )
     reference = SentenceTransformersEmbedder.load(str(folder))
-    tiny = load_embedder(str(folder), backend=Backend.ONNX)
+    tiny = OnnxEmbedder.load(str(folder))
     assert tiny.identity == reference.identity
     assert tiny.identity.dimension == HIDDEN
     assert tiny.max_tokens == reference.max_tokens
