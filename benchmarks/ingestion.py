@@ -21,7 +21,7 @@ from benchmarks.embedding import batch_throughput
 from benchmarks.figures import Spread, console, table
 from benchmarks.pages import make_page
 from benchmarks.sample import sample_settings
-from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask
 from models.store import Store
 from rag.embedding.base import Embedder
 from rag.ingest import cut
@@ -150,7 +150,7 @@ async def _knowledge(folder: Path) -> AsyncIterator[tuple[KnowledgeBase, Add]]:
             async with store.transaction():
                 await lock_submissions(store, submissions)
                 for submission in submissions:
-                    await submit(clock, submission)
+                    await submit(store, clock, submission)
             knowledge.documents.forget()
             queue.wake()
 
@@ -192,17 +192,18 @@ async def _all_ready() -> None:
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
-        if await Document.filter(status=DocumentStatus.FAILED).exists():
+        if await IngestionTask.filter(next_attempt_at__isnull=True).exists():
             raise RuntimeError("A page was not indexed; the log says why.")
         await asyncio.sleep(0.05)
 
 
 async def _none_waits() -> bool:
-    return not await Document.exclude(status=DocumentStatus.READY).exists()
+    """By the tasks, which are few: the documents would be looked through each time."""
+    return not await IngestionTask.all().exists()
 
 
 async def _few_wait() -> bool:
-    return await Document.filter(status=DocumentStatus.PENDING).count() <= 10
+    return await IngestionTask.all().count() <= 10
 
 
 async def _ask(pipeline: Pipeline, count: int) -> list[float]:

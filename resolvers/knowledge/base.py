@@ -8,10 +8,10 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import F
 from tortoise.functions import Count
 
 from models.chunk import Chunk
@@ -23,38 +23,45 @@ from rag.embedding.service import EmbeddingService
 from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import KnowledgeIndex
-from rag.ingest import PreparedChunk, prepare
-from rag.language import with_language
+from rag.ingest import PreparedChunk, prepare, prepare_version
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
 from rag.rerank.service import RerankService
 from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.beside import to_its_end
+from resolvers.knowledge.gathering import Gathering
+from resolvers.knowledge.lanes import Lanes
 from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
-    chunk_row,
     collection_key,
     new_entries,
     new_vectors,
-    read_chunk_ids,
     read_entries,
     read_vectors,
+)
+from resolvers.knowledge.storing import (
+    Lease,
+    Stored,
+    Version,
+    bump_revision,
+    chunk_statements,
+    read_new_ids,
+    read_revision,
+    store_versions,
 )
 
 log = logging.getLogger("groundql.knowledge")
 
 # Below it a change of the index takes about a millisecond.
 _INLINE_CHANGE_LIMIT = 5_000
+# Between two counts of the documents while they are indexed. Seconds.
+_COUNT_PAUSE = 0.1
 
 
 class NotReady(Exception):
     """The knowledge base cannot be searched, and will not be: the message says why."""
-
-
-class Superseded(Exception):
-    """The document was deleted or sent anew while a version of it was being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,10 @@ class KnowledgeBase:
         self._saved_revision = -1
         self._seen_revision = 0
         self._writing = asyncio.Lock()
+        self._uncounted = False
+        self._counting: asyncio.Task[None] | None = None
+        self.lanes = Lanes()
+        self._gathering = Gathering(self._store_versions)
         self.progress = IndexProgress(0, 0, 0, 0)
         self.listeners: set[Callable[[IndexProgress], None]] = set()
         self.folder_files = 0
@@ -209,7 +220,7 @@ class KnowledgeBase:
         return len(self.index)
 
     async def _load(self) -> None:
-        revision = await self._revision()
+        revision = await read_revision()
         try:
             index = await asyncio.to_thread(self._load_index, self._index_path, revision)
             await asyncio.to_thread(index.restore, await read_entries(self.model_key))
@@ -229,10 +240,10 @@ class KnowledgeBase:
 
         One small query when nothing has changed.
         """
-        if self._index is None or await self._revision() == self._seen_revision:
+        if self._index is None or await read_revision() == self._seen_revision:
             return False
         async with self._writing:
-            revision = await self._revision()
+            revision = await read_revision()
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             fresh = await asyncio.to_thread(self._new_index)
             await asyncio.to_thread(fresh.add, entries, vectors)
@@ -249,6 +260,9 @@ class KnowledgeBase:
     async def close(self) -> None:
         """Keep the index for the next start, end the processes that read files, and release the
         generator's connections."""
+        await self._gathering.close()
+        if self._counting is not None:
+            self._counting.cancel()
         await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
@@ -281,63 +295,45 @@ class KnowledgeBase:
         *,
         content_hash: str,
         properties: Mapping[str, Any] | None = None,
+        lease: Lease | None = None,
         within: Callable[[], Awaitable[None]] | None = None,
     ) -> Document:
-        """Store a new version of a document with its passages, and make it searchable.
+        """Store a new version of a document with its passages, and make it searchable; see
+        `Version`. Those that are ready at about the same time share a transaction.
 
         Old passages answer until the new ones are committed; both are exchanged at once. `version`
-        counts up if anything that can be read of an indexed version differs. `properties` are
-        other fields to set. `within` runs in the same transaction; what it raises undoes it.
+        counts up if anything that can be read of an indexed version differs.
 
         Raises:
             EmbeddingError: the text could not be embedded; nothing has changed.
-            Superseded: the document was deleted meanwhile; nothing has changed.
+            Superseded: the document was deleted, or the lease lost; nothing has changed.
         """
-        source = await asyncio.to_thread(with_language, source)
-        prepared = await prepare(source, embedding=self.embedding)
-        values: dict[str, Any] = {
-            "title": source.title,
-            "type": source.type,
-            "category": source.category,
-            "language": source.language,
-            "content": source.content,
-            "pages": list(source.pages) or None,
-        }
-        known = await Document.exists(id=document.id)
+        with self._gathering.preparing():
+            source, prepared = await prepare_version(source, embedding=self.embedding)
+        version = Version(document, source, prepared, content_hash, properties or {}, lease, within)
+        await self._gathering.store(version)
+        return document
+
+    async def _store_versions(self, versions: Sequence[Version]) -> Stored:
         async with self._writing:
             async with self.store.transaction():
-                await self.store.lock_name(f"document:{document.id}")
-                if within is not None:
-                    await within()
-                if known:
-                    current = await Document.get_or_none(id=document.id, deleted_at__isnull=True)
-                    if current is None:
-                        raise Superseded
-                    changed = any(getattr(current, name) != new for name, new in values.items())
-                    values["version"] = current.version + (changed and current.chunk_count > 0)
-                    document = current
-                values |= {
-                    "content_hash": content_hash,
-                    "status": DocumentStatus.READY,
-                    "failure": None,
-                    "chunk_count": len(prepared),
-                    "updated_at": self.clock.now(),
-                    **(properties or {}),
-                }
-                document.update_from_dict(values)
-                if known:
-                    await Document.filter(id=document.id).update(**values)
-                else:
-                    await document.save(force_create=True)
-                old_ids = await read_chunk_ids(document)
-                await Chunk.filter(document_id=document.id).delete()
-                new_ids = await self._insert_chunks(document, prepared)
-                revision = await self._bump_revision()
-            await self._take_over(document, prepared, new_ids, old_ids)
-            if self._old is not None:
-                self._old.index.remove_documents([str(document.id)])
-            self._see(revision)
-        return document
+                stored = await store_versions(
+                    self.store, self.clock, versions, model_key=self.model_key
+                )
+            if stored.versions:
+                for version in stored.versions:
+                    version.document._saved_in_db = True
+                await self._take_over(
+                    [(version.document, version.prepared) for version in stored.versions],
+                    stored.chunk_ids,
+                    stored.old_ids,
+                )
+                if self._old is not None:
+                    self._old.index.remove_documents(
+                        [str(version.document.id) for version in stored.versions]
+                    )
+                self._see(stored.revision)
+        return stored
 
     async def embed_again(self, document: Document, source: SourceDocument) -> None:
         """Make a document's passages with the configured model beside those of another one.
@@ -354,42 +350,37 @@ class KnowledgeBase:
                 ):
                     return  # it was changed or deleted, and what is new has this model's vectors
                 await Chunk.filter(document_id=document.id, embedding_model=self.model_key).delete()
-                new_ids = await self._insert_chunks(document, prepared)
+                await self.store.write(chunk_statements([(document.id, prepared)], self.model_key))
+                new_ids = await read_new_ids([document.id], self.model_key)
                 await Document.filter(id=document.id).update(chunk_count=len(prepared))
-                revision = await self._bump_revision()
-            await self._take_over(document, prepared, new_ids, [])
+                revision = await bump_revision()
+            await self._take_over([(document, prepared)], new_ids, [])
             self._see(revision)
 
     async def _take_over(
         self,
-        document: Document,
-        prepared: Sequence[PreparedChunk],
-        new_ids: Sequence[int],
+        documents: Sequence[tuple[Document, Sequence[PreparedChunk]]],
+        new_ids: Mapping[UUID, Sequence[int]],
         old_ids: Sequence[int],
     ) -> None:
         change = (
-            new_entries(document, prepared, new_ids),
-            new_vectors(prepared, self.embedding.identity.dimension),
+            [
+                entry
+                for document, prepared in documents
+                for entry in new_entries(document, prepared, new_ids[document.id])
+            ],
+            new_vectors(
+                [piece for _, prepared in documents for piece in prepared],
+                self.embedding.identity.dimension,
+            ),
             old_ids,
         )
-        if len(self.index) < _INLINE_CHANGE_LIMIT:
+        if len(documents) == 1 and len(self.index) < _INLINE_CHANGE_LIMIT:
             self.index.apply(*change)
         else:
             # A large index is locked for a while now and then; the event loop must not wait.
             await to_its_end(self.index.apply, *change)
         self._forget()
-
-    async def _insert_chunks(
-        self, document: Document, prepared: Sequence[PreparedChunk]
-    ) -> list[int]:
-        rows = [
-            chunk_row(piece, position=position, model_key=self.model_key)
-            for position, piece in enumerate(prepared)
-        ]
-        for row in rows:
-            row.document_id = document.id
-        await Chunk.bulk_create(rows, batch_size=200)
-        return await read_chunk_ids(document, model_key=self.model_key)
 
     async def remove(
         self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
@@ -418,7 +409,7 @@ class KnowledgeBase:
                     return False
                 await IngestionTask.filter(document_id=document.id).delete()
                 await Chunk.filter(document_id=document.id).delete()
-                revision = await self._bump_revision()
+                revision = await bump_revision()
             # Before the first start has made it, there is no index that could be wrong.
             for index in (self._index, self._old.index if self._old else None):
                 if index is not None:
@@ -433,7 +424,7 @@ class KnowledgeBase:
             async with self.store.transaction():
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
-                revision = await self._bump_revision()
+                revision = await bump_revision()
             # Before the first start has made it, there is no index that could be wrong.
             for index in (self._index, self._old.index if self._old else None):
                 if index is not None:
@@ -468,22 +459,32 @@ class KnowledgeBase:
         for listener in list(self.listeners):
             listener(self.progress)
 
+    def report_soon(self) -> None:
+        """Like `report`, within a moment, for many changes at once: counting takes no more than a
+        small share of the time, however many documents there are."""
+        self._uncounted = True
+        if self._counting is None:
+            self._counting = asyncio.create_task(self._count(), name="index-progress")
+
+    async def _count(self) -> None:
+        try:
+            while self._uncounted:
+                self._uncounted = False
+                begun = monotonic()
+                await self.report()
+                await asyncio.sleep(max(_COUNT_PAUSE, 20 * (monotonic() - begun)))
+        except Exception as error:
+            # The next change tries again.
+            log.warning("The documents could not be counted: %s", error)
+        finally:
+            self._counting = None
+
     async def was_synced(self) -> bool:
         """Whether the folder has once been indexed to its end: what is there can be relied on."""
         return await KnowledgeState.exists(name="folder-synced")
 
     async def note_synced(self) -> None:
         await KnowledgeState.get_or_create(name="folder-synced")
-
-    async def _revision(self) -> int:
-        state = await KnowledgeState.get_or_none(name="default")
-        return state.revision if state is not None else 0
-
-    async def _bump_revision(self) -> int:
-        """Count a change; call it last in the change's transaction, and `_see` once all is done."""
-        await KnowledgeState.get_or_create(name="default")
-        await KnowledgeState.filter(name="default").update(revision=F("revision") + 1)
-        return await self._revision()
 
     def _see(self, revision: int) -> None:
         """Note an own change, once the index has it; if others came between, or the index did not

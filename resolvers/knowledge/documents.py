@@ -79,7 +79,7 @@ async def take_in(services: Services, submissions: Sequence[Submission]) -> list
     """Store what was sent, all or nothing, and have it indexed."""
     async with services.store.transaction():
         await lock_submissions(services.store, submissions)
-        documents = [await submit(services.clock, one) for one in submissions]
+        documents = [await submit(services.store, services.clock, one) for one in submissions]
     await told(services)
     return documents
 

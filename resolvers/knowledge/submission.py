@@ -18,6 +18,7 @@ from uuid import UUID
 from models.collection import GENERAL_ID
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
+from models.statements import insert
 from models.store import Store
 from rag.loading import SUFFIXES
 from rag.loading.limits import MEGABYTE
@@ -169,7 +170,7 @@ async def lock_submissions(store: Store, submissions: Sequence[Submission]) -> N
         await store.lock_name(name)
 
 
-async def submit(clock: Clock, submission: Submission) -> Document:
+async def submit(store: Store, clock: Clock, submission: Submission) -> Document:
     """Take a document in: the one that is there already, with a new version to come if anything
     differs, or a new one. Call it in a transaction, after `lock_submissions`.
 
@@ -190,7 +191,7 @@ async def submit(clock: Clock, submission: Submission) -> Document:
             twin = twin.filter(key__isnull=True, folder_path__isnull=True)
         document = await twin.order_by("id").first()
         if document is None:
-            return await _create(clock, submission)
+            return await _create(store, clock, submission)
         if properties.key is None:
             # The same content is the same document, whatever else is said of it this time.
             again = document.status is DocumentStatus.FAILED or await _reads_anew(
@@ -242,7 +243,11 @@ async def put_task(
 
 
 async def add_records(
-    clock: Clock, task: IngestionTask, document: Document, records: Sequence[SourceDocument]
+    store: Store,
+    clock: Clock,
+    task: IngestionTask,
+    document: Document,
+    records: Sequence[SourceDocument],
 ) -> None:
     """A file that holds several documents: those after the first become documents of their own,
     known by the first one's key (or id) and their number. In the transaction of the first.
@@ -261,7 +266,7 @@ async def add_records(
             key=key,
             collection_id=None if known else document.collection_id,
         )
-        await submit(clock, Submission(properties, record.content.encode()))
+        await submit(store, clock, Submission(properties, record.content.encode()))
 
 
 def record_key(document: Document, number: int) -> str:
@@ -282,7 +287,7 @@ def _number(key: str, stem: str) -> int:
     return int(end) if key.startswith(stem) and _DIGITS.fullmatch(end) else 0
 
 
-async def _create(clock: Clock, submission: Submission) -> Document:
+async def _create(store: Store, clock: Clock, submission: Submission) -> Document:
     properties = submission.properties
     document = Document(
         title=properties.title or submission.file_name or "",
@@ -297,8 +302,14 @@ async def _create(clock: Clock, submission: Submission) -> Document:
         content_hash=submission.content_hash,
         status=DocumentStatus.PENDING,
     )
-    await document.save(force_create=True)
-    await put_task(clock, document, _task(submission))
+    task = _task(submission)
+    task.document_id = document.id
+    task.next_attempt_at = clock.now()
+    for row in (document, task):
+        row.created_at = clock.now()
+    document.updated_at = clock.now()
+    await store.write([insert(document), insert(task)])
+    document._saved_in_db = True
     return document
 
 

@@ -151,7 +151,7 @@ async def _check_collections(delivery: Delivery) -> None:
 
 async def _submit(services: Services, path: str, submission: Submission) -> Document:
     with _below(path):
-        return await submit(services.clock, submission)
+        return await submit(services.store, services.clock, submission)
 
 
 @contextmanager

@@ -16,12 +16,13 @@ from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
 from models.errors import StoreUnavailable
 from models.ingestion import IngestionTask, TaskKind
+from models.statements import Statement
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
 from rag.errors import LoadingError
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
-from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue
+from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue, Taken
 from resolvers.knowledge.submission import (
     Properties,
     Submission,
@@ -84,7 +85,7 @@ class World:
     async def submit(self, submission: Submission) -> Document:
         async with self.store.transaction():
             await lock_submissions(self.store, [submission])
-            return await submit(self.clock, submission)
+            return await submit(self.store, self.clock, submission)
 
     async def found(self, question: str = "How much does the Borealis weigh?") -> list[str]:
         pipeline = await self.knowledge.pipeline()
@@ -177,22 +178,22 @@ async def test_a_process_that_dies_leaves_nothing_half_done(world: World) -> Non
     """Its lease runs out, or the next server lifts it, and the task is done by another one; after
     many deaths the document is given up."""
     document = await world.send()
-    assert await world.queue._claim() is not None
+    assert await world.queue._claim() != []
     assert (await row(document)).status is DocumentStatus.PROCESSING
     second = world.new_queue()
-    assert await second._claim() is None
+    assert await second._claim() == []
     world.clock.forward(seconds=30)
-    assert await second._claim() is not None
-    assert await second._claim() is None
+    assert await second._claim() != []
+    assert await second._claim() == []
     third = world.new_queue()
     await third.release()
     assert await third.run_due() == 1
     assert await world.found() == [TENT]
     other = await world.send(TENT + " Twice.")
     for _ in range(MAX_ATTEMPTS):
-        assert await world.queue._claim() is not None
+        assert await world.queue._claim() != []
         await world.queue.release()
-    assert await world.queue._claim() is None
+    assert await world.queue._claim() == []
     failed = await row(other)
     assert (failed.status, failed.failure) == (DocumentStatus.FAILED, GAVE_UP)
 
@@ -201,21 +202,19 @@ async def test_who_lost_a_task_stores_nothing(world: World) -> None:
     """Neither its result nor its failure, once another one has taken the task or it was replaced or
     its document deleted."""
     document = await world.send()
-    slow = await world.queue._claim()
-    assert slow is not None
+    (slow,) = await world.queue._claim()
     await world.queue.release()
     assert await world.new_queue().run_due() == 1
     before = await row(document)
     await world.queue._process(slow)
-    await world.queue._fail(slow, "too late")
-    await world.queue._retry(slow)
+    await world.queue._fail(slow.task, "too late")
+    await world.queue._retry(slow.task)
     assert await row(document) == before
     assert (await row(document)).status is DocumentStatus.READY
     ids = [chunk.id for chunk in await Chunk.all()]
 
     await world.send(TENT + " A", key="t")
-    replaced = await world.queue._claim()
-    assert replaced is not None
+    (replaced,) = await world.queue._claim()
     await world.send(TENT + " B", key="t")
     await world.queue._process(replaced)
     assert [chunk.id for chunk in await Chunk.all()] == ids
@@ -223,8 +222,7 @@ async def test_who_lost_a_task_stores_nothing(world: World) -> None:
     assert [row.content for row in await Document.filter(key="t")] == [TENT + " B"]
 
     await world.send(TENT + " C", key="t")
-    deleted = await world.queue._claim()
-    assert deleted is not None
+    (deleted,) = await world.queue._claim()
     await world.knowledge.remove(await Document.get(key="t"))
     await world.queue._process(deleted)
     assert await world.queue.run_due() == 0
@@ -238,14 +236,15 @@ async def test_a_version_is_stored_as_a_whole_or_not_at_all(
     document = await world.send(key="t")
     await world.queue.run_due()
     rows = await Chunk.all().values()
-    insert = KnowledgeBase._insert_chunks
+    write = Store.write
 
-    async def broken(*arguments: Any) -> list[int]:
-        await insert(*arguments)
-        raise StoreUnavailable("away")
+    async def broken(store: Store, statements: Sequence[Statement]) -> None:
+        await write(store, statements)
+        if any("chunk" in statement.sql for statement in statements):
+            raise StoreUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(KnowledgeBase, "_insert_chunks", broken)
+        patch.setattr(Store, "write", broken)
         await world.send(TENT.replace("two", "nine"), key="t")
         assert await world.queue.run_due() == 1
     assert await Chunk.all().values() == rows
@@ -316,12 +315,12 @@ async def test_a_database_that_is_away_is_waited_for(
     claim = world.queue._claim
     calls = 0
 
-    async def away() -> IngestionTask | None:
+    async def away(limit: int) -> list[Taken]:
         nonlocal calls
         calls += 1
         if calls <= 2:
             raise StoreUnavailable("away") if calls == 1 else OperationalError("odd")
-        return await claim()
+        return await claim(limit)
 
     monkeypatch.setattr(world.queue, "_claim", away)
     await world.send()
@@ -385,9 +384,8 @@ async def test_what_was_sent_goes_before_what_is_embedded_again(world: World) ->
         await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
     world.clock.forward(seconds=1)
     fresh = await world.send("A new one.")
-    claimed = await world.queue._claim()
-    assert claimed is not None
-    assert claimed.document_id == fresh.id
+    claimed = await world.queue._claim(1)
+    assert [one.task.document_id for one in claimed] == [fresh.id]
 
 
 async def test_a_task_without_its_document_goes(world: World) -> None:
