@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from tortoise.functions import Count
-
 from models.chunk import Chunk
 from models.document import Document, DocumentStatus
-from models.ingestion import IngestionTask
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.service import EmbeddingService
@@ -30,6 +27,8 @@ from rag.rerank.service import RerankService
 from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.beside import to_its_end
+from resolvers.knowledge.counting import Counting, IndexProgress, count_by_status
+from resolvers.knowledge.deleting import Deletion
 from resolvers.knowledge.gathering import Gathering
 from resolvers.knowledge.lanes import Lanes
 from resolvers.knowledge.passages import (
@@ -54,24 +53,14 @@ from resolvers.knowledge.storing import (
 
 log = logging.getLogger("groundql.knowledge")
 
-# Below it a change of the index takes about a millisecond.
+# Below both a change of the index takes about a millisecond. Passages.
+_INLINE_CHANGE = 40
 _INLINE_CHANGE_LIMIT = 5_000
-# Between two counts of the documents while they are indexed. Seconds.
-_COUNT_PAUSE = 0.1
+_REMOVED_AT_ONCE = 200
 
 
 class NotReady(Exception):
     """The knowledge base cannot be searched, and will not be: the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexProgress:
-    """How far the indexing is. `documents` is how many there are, `chunks` what is searchable."""
-
-    documents: int
-    ready: int
-    failed: int
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +109,13 @@ class KnowledgeBase:
         self._saved_revision = -1
         self._seen_revision = 0
         self._writing = asyncio.Lock()
-        self._uncounted = False
-        self._counting: asyncio.Task[None] | None = None
+        self.counting = Counting(self.report)
         self.lanes = Lanes()
         self._gathering = Gathering(self._store_versions)
         self.progress = IndexProgress(0, 0, 0, 0)
         self.listeners: set[Callable[[IndexProgress], None]] = set()
         self.folder_files = 0
+        self.folder_warning: str | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -261,8 +250,7 @@ class KnowledgeBase:
         """Keep the index for the next start, end the processes that read files, and release the
         generator's connections."""
         await self._gathering.close()
-        if self._counting is not None:
-            self._counting.cancel()
+        self.counting.close()
         await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
@@ -375,48 +363,61 @@ class KnowledgeBase:
             ),
             old_ids,
         )
-        if len(documents) == 1 and len(self.index) < _INLINE_CHANGE_LIMIT:
+        if len(change[0]) <= _INLINE_CHANGE and len(self.index) < _INLINE_CHANGE_LIMIT:
             self.index.apply(*change)
         else:
             # A large index is locked for a while now and then; the event loop must not wait.
             await to_its_end(self.index.apply, *change)
         self._forget()
 
+    @asynccontextmanager
+    async def deleting(self) -> AsyncIterator[Deletion]:
+        """A transaction in which documents are deleted, with whatever else belongs to it; after its
+        commit the index follows."""
+        deletion = Deletion(self.clock)
+        revision = 0
+        async with self._writing:
+            async with self.store.transaction():
+                yield deletion
+                if deletion.ids:
+                    revision = await bump_revision()
+            if deletion.ids:
+                for index in self._indexes():
+                    index.remove_documents([str(id) for id in deletion.ids])
+                self._see(revision)
+                self._forget()
+
     async def remove(
         self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
     ) -> bool:
-        """Delete a document: its passages and text go, a tombstone stays for old replies' logs.
-        False if it was deleted before.
+        """Delete a document, see `Deletion.of`; False if it was deleted before, or moved."""
+        async with self.deleting() as deletion:
+            return bool(
+                await deletion.of([document], keep_path=keep_path, collection_id=collection_id)
+            )
 
-        With `keep_path`, the folder's synchronisation leaves its file alone until that changes.
-        With `collection_id`, only if it is there now: False, and nothing done, if it was moved.
-        """
-        async with self._writing:
-            async with self.store.transaction():
-                values: dict[str, Any] = {
-                    "deleted_at": self.clock.now(),
-                    "content": "",
-                    "content_hash": "",
-                    "chunk_count": 0,
-                    "key": None,
-                }
-                if not keep_path:
-                    values |= {"folder_path": None, "folder_hash": None}
-                found = Document.filter(id=document.id, deleted_at__isnull=True)
-                if collection_id is not None:
-                    found = found.filter(collection_id=collection_id)
-                if not await found.update(**values):
-                    return False
-                await IngestionTask.filter(document_id=document.id).delete()
-                await Chunk.filter(document_id=document.id).delete()
-                revision = await bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    index.remove_documents([str(document.id)])
-            self._see(revision)
-            self._forget()
-        return True
+    async def remove_all(
+        self,
+        documents: Sequence[Document],
+        *,
+        keep_path: bool = False,
+        collection_id: UUID | None = None,
+    ) -> int:
+        """Delete many documents, some hundreds in a transaction; returns how many were there."""
+        count = 0
+        for start in range(0, len(documents), _REMOVED_AT_ONCE):
+            some = documents[start : start + _REMOVED_AT_ONCE]
+            async with self.deleting() as deletion:
+                count += len(
+                    await deletion.of(some, keep_path=keep_path, collection_id=collection_id)
+                )
+        return count
+
+    def _indexes(self) -> list[KnowledgeIndex]:
+        """Those that answer; before the first start has made one, there is none that could be
+        wrong."""
+        old = self._old.index if self._old is not None else None
+        return [index for index in (self._index, old) if index is not None]
 
     async def move(self, document_ids: Sequence[UUID], collection_id: UUID) -> None:
         """Put documents into another collection: from now on its audience sees them."""
@@ -425,11 +426,9 @@ class KnowledgeBase:
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
                 revision = await bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    for document_id in document_ids:
-                        index.move(str(document_id), collection_key(collection_id))
+            for index in self._indexes():
+                for document_id in document_ids:
+                    index.move(str(document_id), collection_key(collection_id))
             self._see(revision)
             self._forget()
 
@@ -443,41 +442,16 @@ class KnowledgeBase:
 
     async def report(self) -> None:
         """Count anew, and tell the listeners."""
-        rows = (
-            await Document.filter(deleted_at__isnull=True)
-            .annotate(count=Count("id"))
-            .group_by("status")
-            .values_list("status", "count")
-        )
-        counts = {DocumentStatus(status): count for status, count in rows}
+        by_status = await count_by_status()
         self.progress = IndexProgress(
-            documents=max(sum(counts.values()), self.folder_files),
-            ready=counts.get(DocumentStatus.READY, 0),
-            failed=counts.get(DocumentStatus.FAILED, 0),
+            documents=max(sum(by_status.values()), self.folder_files),
+            ready=by_status.get(DocumentStatus.READY, 0),
+            failed=by_status.get(DocumentStatus.FAILED, 0),
             chunks=len(self._index) if self._index is not None else 0,
+            warning=self.folder_warning,
         )
         for listener in list(self.listeners):
             listener(self.progress)
-
-    def report_soon(self) -> None:
-        """Like `report`, within a moment, for many changes at once: counting takes no more than a
-        small share of the time, however many documents there are."""
-        self._uncounted = True
-        if self._counting is None:
-            self._counting = asyncio.create_task(self._count(), name="index-progress")
-
-    async def _count(self) -> None:
-        try:
-            while self._uncounted:
-                self._uncounted = False
-                begun = monotonic()
-                await self.report()
-                await asyncio.sleep(max(_COUNT_PAUSE, 20 * (monotonic() - begun)))
-        except Exception as error:
-            # The next change tries again.
-            log.warning("The documents could not be counted: %s", error)
-        finally:
-            self._counting = None
 
     async def was_synced(self) -> bool:
         """Whether the folder has once been indexed to its end: what is there can be relied on."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 # So many that the model always finds texts of like length, while others are read, cut and stored.
 AT_ONCE: Final = 32
@@ -58,3 +60,21 @@ class Lane:
     def leave(self) -> None:
         if self._is_long:
             self._long.release()
+
+
+async def in_parallel(work: Callable[[T], Awaitable[None]], things: Iterable[T]) -> None:
+    """Do something with each of many things: as many at once as there are lanes, and a few, so that
+    the next are at hand. The first error ends the rest."""
+    waiting = iter(things)
+
+    async def take() -> None:
+        for thing in waiting:
+            await work(thing)
+
+    tasks = [asyncio.create_task(take()) for _ in range(AT_ONCE + AT_ONCE // 4)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -286,7 +286,7 @@ class IngestionQueue:
 
     async def _process(self, taken: Taken) -> None:
         task = taken.task
-        self._knowledge.report_soon()
+        self._knowledge.counting.soon()
         self._held.add(taken)
         try:
             async with self._knowledge.lanes.lane(taken.size) as lane:
@@ -304,7 +304,7 @@ class IngestionQueue:
             await self._retry(task)
         finally:
             self._held.discard(taken)
-        self._knowledge.report_soon()
+        self._knowledge.counting.soon()
 
     async def _index(self, taken: Taken, lane: Lane) -> None:
         task, document = taken.task, taken.document
@@ -330,8 +330,8 @@ class IngestionQueue:
             self.wake()
         if task.kind is TaskKind.FILE and is_record_file(task.file_name or ""):
             # After the commit: what is cut off here is done with the file's next version.
-            for gone in await vanished_records(document, task.source, 1 + len(records)):
-                await self._knowledge.remove(gone)
+            gone = await vanished_records(document, task.source, records)
+            await self._knowledge.remove_all(gone)
 
     async def _text(self, taken: Taken) -> Any:
         """What the task holds; empty if it is gone, and its result with it."""

@@ -34,7 +34,7 @@ MANIFEST = """mutation($s: String!, $e: [ManifestEntry!]!, $d: Boolean) {
   syncManifest(source: $s, entries: $e, deleteMissing: $d) { __typename
     ... on ManifestDifference { wanted missing deleted }
     ... on InvalidInput { problem: message field } } }"""
-PROGRESS = "subscription { indexProgress { documents ready failed chunks } }"
+PROGRESS = "subscription { indexProgress { documents ready failed chunks warning } }"
 
 TENT = "# Tents\n\nThe tent Borealis weighs two kilograms and sleeps three people.\n"
 
@@ -390,13 +390,38 @@ async def test_the_progress_is_told(offline: Running) -> None:
     assert await offline.code(PROGRESS.replace("subscription", "query")) == "BAD_USER_INPUT"
     steps = offline.subscribe(PROGRESS, token=token)
     first = (await anext(steps))["data"]["indexProgress"]
-    assert first == {"documents": 4, "ready": 4, "failed": 0, "chunks": first["chunks"]}
+    assert first == {
+        "documents": 4,
+        "ready": 4,
+        "failed": 0,
+        "chunks": first["chunks"],
+        "warning": None,
+    }
     await add(offline, token)
     async for step in steps:
         progress = step["data"]["indexProgress"]
         if progress["ready"] == 5:
             break
-    assert progress == {"documents": 5, "ready": 5, "failed": 0, "chunks": first["chunks"] + 1}
+    assert progress == {
+        "documents": 5,
+        "ready": 5,
+        "failed": 0,
+        "chunks": first["chunks"] + 1,
+        "warning": None,
+    }
     await steps.aclose()
     while offline.services.knowledge.listeners:  # noqa: ASYNC110 (a plain set)
         await asyncio.sleep(0.01)
+
+
+async def test_only_editors_are_told_of_missing_files(offline: Running) -> None:
+    """Other people can do nothing about them."""
+    knowledge = offline.services.knowledge
+    knowledge.folder_warning = "Files are missing."
+    for token, told in (
+        (await editor(offline), "Files are missing."),
+        (await offline.login("ute@example.com"), None),
+    ):
+        steps = offline.subscribe(PROGRESS, token=token)
+        assert (await anext(steps))["data"]["indexProgress"]["warning"] == told
+        await steps.aclose()

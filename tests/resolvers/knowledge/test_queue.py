@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tortoise.exceptions import OperationalError
+from tortoise.exceptions import IntegrityError, OperationalError
 
 from models.chunk import Chunk
 from models.collection import Audience, Collection
@@ -23,6 +23,8 @@ from rag.errors import LoadingError
 from rag.types import FloatMatrix, SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
 from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue, Taken
+from resolvers.knowledge.records import content_name
+from resolvers.knowledge.storing import read_revision
 from resolvers.knowledge.submission import (
     Properties,
     Submission,
@@ -288,7 +290,9 @@ async def test_a_file_of_records_becomes_many_documents(world: World) -> None:
             if data == b"none":
                 raise LoadingError("There is no record in it.")
             return [
-                SourceDocument(title=f"Record {n}", content=f"Text {n} {data.decode()}")
+                SourceDocument(
+                    title=f"Record {n}", content=f"Text {n} {data.decode()}", key=f"k{n}"
+                )
                 for n in range(3)
             ]
 
@@ -298,8 +302,8 @@ async def test_a_file_of_records_becomes_many_documents(world: World) -> None:
     rows = {document.key: document for document in await Document.all()}
     assert {key: document.title for key, document in rows.items()} == {
         "r": "Record 0",
-        "r#2": "Record 1",
-        "r#3": "Record 2",
+        "r#=k1": "Record 1",
+        "r#=k2": "Record 2",
     }
     assert rows["r"].id == first.id
     await world.submit(file_submission(Properties(key="r"), "a.md", b"two", max_mb=20))
@@ -350,15 +354,23 @@ async def test_records_follow_their_file(world: World) -> None:
     for key, source in (("faq#7", "other"), ("faq#7x", "crm"), ("faq#x#7", "crm")):
         await world.send(f"About {key}.", key=key, source=source)
     others = {key: f"About {key}." for key in ("faq#7", "faq#7x", "faq#x#7")}
+    two, three = (f"faq#{content_name(text)}" for text in ("Two.", "Three."))
     await upload("One.", "Two.", "Three.")
-    assert await there() == others | {"faq": "One.", "faq#2": "Two.", "faq#3": "Three."}
+    assert await there() == others | {"faq": "One.", two: "Two.", three: "Three."}
     board = await Collection.create(name="Board", audience=Audience.NAMED)
-    second = await Document.get(key="faq#2")
+    second = await Document.get(key=two)
     await world.knowledge.move([second.id], board.id)
-    await upload("One.", "Two, changed.")
-    assert await there() == others | {"faq": "One.", "faq#2": "Two, changed."}
-    assert (await row(second)).collection_id == board.id
+    between = f"faq#{content_name('Between.')}"
+    await upload("One.", "Between.", "Two.")
+    assert await there() == others | {"faq": "One.", between: "Between.", two: "Two."}
+    assert await row(second) == second
+    assert ((await row(second)).collection_id, (await row(second)).version) == (board.id, 1)
     assert "Three." not in await world.found("Three.")
+    # As earlier versions of this product have named it.
+    await Document.filter(id=second.id).update(key="faq#2")
+    await upload("One.", "Two.")
+    assert await there() == others | {"faq": "One.", two: "Two."}
+    assert ((await row(second)).collection_id, (await row(second)).version) == (board.id, 1)
     await upload("Only one.")
     assert await there() == others | {"faq": "Only one."}
 
@@ -415,3 +427,118 @@ async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: Wor
     assert await world.found() == []
     assert await world.knowledge.catch_up() is True
     assert await world.found() == [TENT]
+
+
+async def test_versions_that_are_ready_together_share_a_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve documents cost one change of the revision, and the index is changed once."""
+    for number in range(12):
+        await world.send(f"{TENT} Number {number}.")
+    before = await read_revision()
+    changes = []
+    index, real = world.knowledge.index, world.knowledge.index.apply
+
+    def note(entries: Sequence[Any], *rest: Any) -> None:
+        changes.append(len(entries))
+        real(entries, *rest)
+
+    monkeypatch.setattr(index, "apply", note)
+    assert await world.queue.run_due() == 12
+    assert (changes, await read_revision() - before) == ([12], 1)
+    assert await Document.filter(status=DocumentStatus.READY).count() == 12
+    assert await IngestionTask.all().count() == 0
+    assert world.knowledge.progress.ready == 12
+
+
+async def test_a_version_that_cannot_be_stored_fails_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that would have shared its transaction are stored."""
+    documents = [await world.send(f"{TENT} Number {number}.") for number in range(3)]
+    write = Store.write
+
+    async def picky(store: Store, statements: Sequence[Statement]) -> None:
+        if any("Number 1." in str(row) for one in statements for row in one.rows):
+            raise IntegrityError("odd")
+        await write(store, statements)
+
+    monkeypatch.setattr(Store, "write", picky)
+    assert await world.queue.run_due() == 3
+    statuses = [(await row(document)).status for document in documents]
+    assert statuses == [DocumentStatus.READY, DocumentStatus.PENDING, DocumentStatus.READY]
+    assert sorted(await world.found()) == [f"{TENT} Number {number}." for number in (0, 2)]
+
+
+async def test_a_lost_lease_undoes_nothing_of_the_others(world: World) -> None:
+    """Of documents that are stored together, one was sent anew and one was deleted meanwhile."""
+    documents = [
+        await world.send(f"{TENT} Number {number}.", key=f"k{number}") for number in range(4)
+    ]
+    taken = await world.queue._claim()
+    await world.send(TENT + " Anew.", key="k1")
+    await world.knowledge.remove(documents[2])
+    await asyncio.gather(*(world.queue._process(one) for one in taken))
+    assert await Document.filter(status=DocumentStatus.READY).values_list("key", flat=True) == [
+        "k0",
+        "k3",
+    ]
+    assert await Chunk.all().count() == 2 == len(world.knowledge.index)
+    assert await world.queue.run_due() == 1
+    assert (await row(documents[1])).content == TENT + " Anew."
+
+
+async def test_documents_that_the_process_may_have_died_of_are_taken_one_by_one(
+    world: World,
+) -> None:
+    """So that one that kills the process does not take the others with it until they are given
+    up."""
+    for number in range(3):
+        await world.send(f"{TENT} Number {number}.")
+    for _ in range(2):
+        assert len(await world.queue._claim()) == 3
+        await world.queue.release()
+    (suspect,) = await world.queue._claim()
+    assert suspect.is_suspect
+    attempts = await IngestionTask.all().order_by("id").values_list("attempts", flat=True)
+    assert attempts == [3, 2, 2]
+    fresh = await world.send("A new one.")
+    world.queue._held.add(suspect)
+    assert [one.task.document_id for one in await world.queue._claim()] == [fresh.id]
+    await world.queue.release()
+    world.queue._held.clear()
+    assert await world.queue.run_due() == 4
+    assert await Document.filter(status=DocumentStatus.READY).count() == 4
+
+
+async def test_a_long_text_is_read_when_there_is_room_for_it(world: World) -> None:
+    """It is not in memory while it waits, and is indexed like any other, also anew."""
+    document = await world.send("The tent Borealis is long. " * 5_000)
+    short = await world.send(TENT)
+    by_id = {one.task.document_id: one for one in await world.queue._claim()}
+    assert by_id[document.id].text is None
+    assert by_id[short.id].text == TENT.encode()
+    await world.queue.release()
+    assert await world.queue.run_due() == 2
+    now = world.clock.now()
+    await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
+    assert await world.queue.run_due() == 1
+    found = await row(document)
+    assert (found.status, found.version) == (DocumentStatus.READY, 1)
+
+
+async def test_what_failed_and_is_sent_again_gets_its_new_title(world: World) -> None:
+    """At once, since there is no version whose title it could be; also if it fails again."""
+
+    def broken(title: str | None, name: str) -> Submission:
+        return file_submission(Properties(title=title), name, b"\xff", max_mb=1)
+
+    document = await world.submit(broken("Old", "old.md"))
+    await world.queue.run_due()
+    for title, name, shown in (("New", "old.md", "New"), (None, "newest.md", "newest.md")):
+        again = await world.submit(broken(title, name))
+        assert (again.id, again.title, again.status) == (document.id, shown, DocumentStatus.PENDING)
+        await world.queue.run_due()
+        failed = await row(document)
+        assert (failed.title, failed.status) == (shown, DocumentStatus.FAILED)
+    assert failed.source == "newest.md"
