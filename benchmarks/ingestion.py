@@ -38,7 +38,8 @@ from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.submission import Properties, lock_submissions, submit, text_submission
 from wiring import Parts, create_knowledge, prepare_knowledge
 
-_SUBMITTED_AT_ONCE: Final = 250
+# As many as a call of the webhook may hold.
+_SUBMITTED_AT_ONCE: Final = 100
 # Pages between two measurements of the model alone and of memory.
 _BLOCK: Final = 1_000
 # Pages whose texts are embedded alone, for the model's own throughput.
@@ -323,7 +324,7 @@ async def _none_waits() -> bool:
 
 
 async def _half_done() -> bool:
-    return await IngestionTask.all().count() <= _SUBMITTED_AT_ONCE // 2
+    return await IngestionTask.all().count() <= _SUBMITTED_AT_ONCE
 
 
 async def _few_wait() -> bool:

@@ -12,7 +12,11 @@ import pytest
 from models.collection import GENERAL_ID
 from models.document import Document
 from models.ingestion import IngestionTask, TaskKind
-from models.user import Role
+from models.login import Login
+from models.user import Role, User
+from resolvers.context import Viewer
+from resolvers.knowledge.counting import IndexProgress as Progress
+from schema.documents import IndexProgress
 from schema.node import global_id, row_id
 from tests.application import Running
 from tests.schema.test_knowledge import search
@@ -414,14 +418,13 @@ async def test_the_progress_is_told(offline: Running) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_only_editors_are_told_of_missing_files(offline: Running) -> None:
+@pytest.mark.parametrize(
+    ("role", "told"), [(Role.EDITOR, True), (Role.ADMIN, True), (Role.USER, False)]
+)
+def test_only_editors_are_told_of_missing_files(role: Role, told: bool) -> None:
     """Other people can do nothing about them."""
-    knowledge = offline.services.knowledge
-    knowledge.folder_warning = "Files are missing."
-    for token, told in (
-        (await editor(offline), "Files are missing."),
-        (await offline.login("ute@example.com"), None),
-    ):
-        steps = offline.subscribe(PROGRESS, token=token)
-        assert (await anext(steps))["data"]["indexProgress"]["warning"] == told
-        await steps.aclose()
+    viewer = Viewer(user=User(role=role), login=Login())
+    progress = Progress(documents=4, ready=3, failed=1, chunks=9, warning="Files are missing.")
+    shown = IndexProgress.from_progress(progress, viewer)
+    assert shown.warning == ("Files are missing." if told else None)
+    assert (shown.documents, shown.ready, shown.failed, shown.chunks) == (4, 3, 1, 9)
