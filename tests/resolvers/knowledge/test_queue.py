@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tortoise.exceptions import IntegrityError, OperationalError
+from tortoise.exceptions import OperationalError
 
 from models.chunk import Chunk
 from models.collection import Audience, Collection
@@ -18,98 +16,19 @@ from models.errors import StoreUnavailable
 from models.ingestion import IngestionTask, TaskKind
 from models.statements import Statement
 from models.store import Store
-from rag.embedding.fake import FakeEmbedder
 from rag.errors import LoadingError
-from rag.types import FloatMatrix, SourceDocument
-from resolvers.knowledge.base import KnowledgeBase, sha256
-from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue, Taken
+from rag.types import SourceDocument
+from resolvers.knowledge.base import sha256
+from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, Taken
 from resolvers.knowledge.records import content_name
-from resolvers.knowledge.storing import read_revision
 from resolvers.knowledge.submission import (
     Properties,
     Submission,
     file_submission,
-    lock_submissions,
-    submit,
-    text_submission,
 )
-from tests.application import test_settings
-from tests.clock import SettableClock
-from wiring import Parts, create_knowledge, prepare_knowledge
+from tests.resolvers.knowledge.queue_world import TENT, World, row
 
 pytestmark = pytest.mark.anyio
-
-TENT = "The tent Borealis weighs two kilograms."
-
-
-class FailingEmbedder(FakeEmbedder):
-    """Fails so often, for texts about tents."""
-
-    failures = 0
-
-    def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        if self.failures and any("tent" in text for text in texts):
-            self.failures -= 1
-            raise RuntimeError("out of memory")
-        return super().embed(texts)
-
-
-class World:
-    """A knowledge base without documents, and queues that work only when they are told."""
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        self.store = store
-        self.clock = SettableClock()
-        self.embedder = FailingEmbedder()
-        self.folder = folder / "kb"
-        self.folder.mkdir()
-        self.settings = test_settings(folder, "sqlite://unused")
-        self.knowledge = self.another()
-        self.queue = self.new_queue()
-
-    def another(self) -> KnowledgeBase:
-        parts = Parts(clock=self.clock, embedder=lambda: self.embedder)
-        return create_knowledge(self.settings, parts, self.store)
-
-    def new_queue(self, parser: Any = None) -> IngestionQueue:
-        return IngestionQueue(
-            store=self.store,
-            clock=self.clock,
-            knowledge=self.knowledge,
-            parser=parser or self.knowledge.parser,
-        )
-
-    async def send(self, content: str = TENT, **properties: Any) -> Document:
-        return await self.submit(
-            text_submission(replace(Properties(title="Tents"), **properties), content)
-        )
-
-    async def submit(self, submission: Submission) -> Document:
-        async with self.store.transaction():
-            await lock_submissions(self.store, [submission])
-            return await submit(self.store, self.clock, submission)
-
-    async def found(self, question: str = "How much does the Borealis weigh?") -> list[str]:
-        pipeline = await self.knowledge.pipeline()
-        return [hit.passage.text for hit in (await pipeline.retrieve(question)).hits]
-
-
-@pytest.fixture
-async def world(
-    anyio_backend: str, empty_database_url: str, tmp_path: Path
-) -> AsyncIterator[World]:
-    store = Store(empty_database_url)
-    await store.open()
-    world = World(store, tmp_path)
-    await prepare_knowledge(world.knowledge, world.folder)
-    yield world
-    await world.knowledge.embedding.close()
-    await world.knowledge.close()
-    await store.close()
-
-
-async def row(document: Document) -> Document:
-    return await Document.get(id=document.id)
 
 
 async def test_a_task_becomes_a_version(world: World) -> None:
@@ -427,104 +346,6 @@ async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: Wor
     assert await world.found() == []
     assert await world.knowledge.catch_up() is True
     assert await world.found() == [TENT]
-
-
-async def test_versions_that_are_ready_together_share_a_transaction(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twelve documents cost one change of the revision, and the index is changed once."""
-    for number in range(12):
-        await world.send(f"{TENT} Number {number}.")
-    before = await read_revision()
-    changes = []
-    index, real = world.knowledge.index, world.knowledge.index.apply
-
-    def note(entries: Sequence[Any], *rest: Any) -> None:
-        changes.append(len(entries))
-        real(entries, *rest)
-
-    monkeypatch.setattr(index, "apply", note)
-    assert await world.queue.run_due() == 12
-    assert (changes, await read_revision() - before) == ([12], 1)
-    assert await Document.filter(status=DocumentStatus.READY).count() == 12
-    assert await IngestionTask.all().count() == 0
-    assert world.knowledge.progress.ready == 12
-
-
-async def test_a_version_that_cannot_be_stored_fails_alone(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that would have shared its transaction are stored."""
-    documents = [await world.send(f"{TENT} Number {number}.") for number in range(3)]
-    write = Store.write
-
-    async def picky(store: Store, statements: Sequence[Statement]) -> None:
-        if any("Number 1." in str(row) for one in statements for row in one.rows):
-            raise IntegrityError("odd")
-        await write(store, statements)
-
-    monkeypatch.setattr(Store, "write", picky)
-    assert await world.queue.run_due() == 3
-    statuses = [(await row(document)).status for document in documents]
-    assert statuses == [DocumentStatus.READY, DocumentStatus.PENDING, DocumentStatus.READY]
-    assert sorted(await world.found()) == [f"{TENT} Number {number}." for number in (0, 2)]
-
-
-async def test_a_lost_lease_undoes_nothing_of_the_others(world: World) -> None:
-    """Of documents that are stored together, one was sent anew and one was deleted meanwhile."""
-    documents = [
-        await world.send(f"{TENT} Number {number}.", key=f"k{number}") for number in range(4)
-    ]
-    taken = await world.queue._claim()
-    await world.send(TENT + " Anew.", key="k1")
-    await world.knowledge.remove(documents[2])
-    await asyncio.gather(*(world.queue._process(one) for one in taken))
-    assert await Document.filter(status=DocumentStatus.READY).values_list("key", flat=True) == [
-        "k0",
-        "k3",
-    ]
-    assert await Chunk.all().count() == 2 == len(world.knowledge.index)
-    assert await world.queue.run_due() == 1
-    assert (await row(documents[1])).content == TENT + " Anew."
-
-
-async def test_documents_that_the_process_may_have_died_of_are_taken_one_by_one(
-    world: World,
-) -> None:
-    """So that one that kills the process does not take the others with it until they are given
-    up."""
-    for number in range(3):
-        await world.send(f"{TENT} Number {number}.")
-    for _ in range(2):
-        assert len(await world.queue._claim()) == 3
-        await world.queue.release()
-    (suspect,) = await world.queue._claim()
-    assert suspect.is_suspect
-    attempts = await IngestionTask.all().order_by("id").values_list("attempts", flat=True)
-    assert attempts == [3, 2, 2]
-    fresh = await world.send("A new one.")
-    world.queue._held.add(suspect)
-    assert [one.task.document_id for one in await world.queue._claim()] == [fresh.id]
-    await world.queue.release()
-    world.queue._held.clear()
-    assert await world.queue.run_due() == 4
-    assert await Document.filter(status=DocumentStatus.READY).count() == 4
-
-
-async def test_a_long_text_is_read_when_there_is_room_for_it(world: World) -> None:
-    """It is not in memory while it waits, and is indexed like any other, also anew."""
-    document = await world.send("The tent Borealis is long. " * 5_000)
-    short = await world.send(TENT)
-    by_id = {one.task.document_id: one for one in await world.queue._claim()}
-    assert by_id[document.id].text is None
-    assert by_id[short.id].text == TENT.encode()
-    await world.queue.release()
-    assert await world.queue.run_due() == 2
-    now = world.clock.now()
-    await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
-    assert await world.queue.run_due() == 1
-    found = await row(document)
-    assert (found.status, found.version) == (DocumentStatus.READY, 1)
 
 
 async def test_what_failed_and_is_sent_again_gets_its_new_title(world: World) -> None:
