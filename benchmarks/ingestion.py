@@ -45,6 +45,7 @@ _BLOCK: Final = 1_000
 # Pages whose texts are embedded alone, for the model's own throughput.
 _SAMPLE: Final = 60
 _PAUSE: Final = 0.02  # seconds between two questions
+_POLL: Final = 0.2  # seconds between two looks at what waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,7 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
         if await IngestionTask.filter(next_attempt_at__isnull=True).exists():
             raise RuntimeError("A page was not indexed; the log says why.")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_POLL)
 
 
 async def _none_waits() -> bool:

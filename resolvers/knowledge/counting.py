@@ -15,10 +15,11 @@ from models.document import Document, DocumentStatus
 
 log = logging.getLogger("groundql.knowledge")
 
-# Between two counts while documents are indexed. Seconds.
+# Between two counts while documents are indexed, at least and at most. Seconds.
 _PAUSE: Final = 0.1
-# Counting takes a look at every document: no more than this part of the time goes to it.
-_SHARE: Final = 0.05
+_LONGEST_PAUSE: Final = 10.0
+# Counting takes a look at every document: no more than about this part of the time goes to it.
+_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,8 @@ class Counting:
                 self._due = False
                 begun = monotonic()
                 await self._report()
-                await asyncio.sleep(max(_PAUSE, (monotonic() - begun) / _SHARE))
+                pause = (monotonic() - begun) / _SHARE
+                await asyncio.sleep(min(max(_PAUSE, pause), _LONGEST_PAUSE))
         except Exception as error:
             # The next change tries again.
             log.warning("The documents could not be counted: %s", error)
