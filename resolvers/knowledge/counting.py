@@ -58,11 +58,6 @@ class Counting:
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name="index-progress")
 
-    async def ended(self) -> None:
-        """Wait until nothing is left to be counted."""
-        if self._task is not None:
-            await self._task
-
     def close(self) -> None:
         if self._task is not None:
             self._task.cancel()

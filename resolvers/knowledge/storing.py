@@ -104,8 +104,8 @@ async def store_versions(
             await version.within()
     indexed = [id for id in ids if id in known]
     if indexed:
-        old = await Chunk.filter(document_id__in=indexed).values_list("id", flat=True)
-        stored.old_ids = [int(str(id)) for id in old]
+        old = Chunk.filter(document_id__in=indexed)
+        stored.old_ids = [id for (id,) in await old.values_list("id")]
     if stored.old_ids:
         await Chunk.filter(document_id__in=indexed).delete()
     statements += chunk_statements(

@@ -73,10 +73,8 @@ async def test_a_lost_lease_undoes_nothing_of_the_others(world: World) -> None:
     await world.send(TENT + " Anew.", key="k1")
     await world.knowledge.remove(documents[2])
     await asyncio.gather(*(world.queue._process(one) for one in taken))
-    assert await Document.filter(status=DocumentStatus.READY).values_list("key", flat=True) == [
-        "k0",
-        "k3",
-    ]
+    ready = await Document.filter(status=DocumentStatus.READY).order_by("key")
+    assert [document.key for document in ready] == ["k0", "k3"]
     assert await Chunk.all().count() == 2 == len(world.knowledge.index)
     assert await world.queue.run_due() == 1
     assert (await row(documents[1])).content == TENT + " Anew."
@@ -94,8 +92,8 @@ async def test_documents_that_the_process_may_have_died_of_are_taken_one_by_one(
         await world.queue.release()
     (suspect,) = await world.queue._claim()
     assert suspect.is_suspect
-    attempts = await IngestionTask.all().order_by("id").values_list("attempts", flat=True)
-    assert attempts == [3, 2, 2]
+    tasks = await IngestionTask.all().order_by("id")
+    assert [task.attempts for task in tasks] == [3, 2, 2]
     fresh = await world.send("A new one.")
     world.queue._held.add(suspect)
     assert [one.task.document_id for one in await world.queue._claim()] == [fresh.id]
