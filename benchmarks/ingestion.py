@@ -2,7 +2,8 @@
 
 The pages go through the queue as the server's do: stored, cut, embedded, committed with passages
 and index. The model's own throughput is measured on the texts of a part of these pages, embedded
-with nothing else to do, by as many threads as the service uses.
+with nothing else to do, by as many threads of the same priority as the service uses. That is done
+before and after every thousand pages, since on a shared machine it is never the same for long.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from benchmarks.embedding import batch_throughput
-from benchmarks.figures import Spread, console, table
+from benchmarks.figures import Spread, console, load, progress, table
 from benchmarks.pages import make_page
 from benchmarks.sample import sample_settings
-from models.document import Document, DocumentStatus
+from models.ingestion import IngestionTask
 from models.store import Store
 from rag.embedding.base import Embedder
+from rag.index.knowledge import KnowledgeIndex
 from rag.ingest import cut
+from rag.lexical import Bm25Index
 from rag.pipeline import Pipeline
 from rag.types import SourceDocument
 from resolvers.clock import SystemClock
@@ -33,34 +38,81 @@ from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.submission import Properties, lock_submissions, submit, text_submission
 from wiring import Parts, create_knowledge, prepare_knowledge
 
-_SUBMITTED_AT_ONCE: Final = 500
+# As many as a call of the webhook may hold.
+_SUBMITTED_AT_ONCE: Final = 100
+# Pages between two measurements of the model alone and of memory.
+_BLOCK: Final = 1_000
 # Pages whose texts are embedded alone, for the model's own throughput.
-_SAMPLE: Final = 100
+_SAMPLE: Final = 60
 _PAUSE: Final = 0.02  # seconds between two questions
+_POLL: Final = 0.2  # seconds between two looks at what waits
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some pages, one after another. Seconds of their indexing and of its processor time, of all
+    threads; seconds and processor time that the model alone needs for their texts; MiB of resident
+    memory at the end, and of the index in it."""
+
+    pages: int
+    seconds: float
+    processor: float
+    model_seconds: float
+    model_processor: float
+    resident_mb: float
+    index_mb: float
+
+    def to_json(self) -> dict[str, float]:
+        return {name: round(value, 2) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Ingestion:
     """Rates are per second; `alone` and `beside` are milliseconds of one question, searched for
     with nothing else going on and while pages are indexed; `searchable` are seconds from a
-    document's commit until a search finds it."""
+    document's commit until a search finds it. `base_mb` is the resident memory before."""
 
     pages: int
     texts_per_page: float
-    seconds: float
-    model_texts: float
+    blocks: list[Block]
+    base_mb: float
     growth_mb: float
     alone: Spread
     beside: Spread
     searchable: Spread
 
     @property
+    def seconds(self) -> float:
+        return sum(block.seconds for block in self.blocks)
+
+    @property
     def pages_per_second(self) -> float:
         return self.pages / self.seconds
 
     @property
+    def model_texts(self) -> float:
+        needed = sum(block.model_seconds for block in self.blocks)
+        return self.pages * self.texts_per_page / needed
+
+    @property
     def share(self) -> float:
         return self.pages_per_second * self.texts_per_page / self.model_texts
+
+    @property
+    def processor_share(self) -> float:
+        """The model's part of all processor time: less of it depends on what else runs."""
+        used = sum(block.processor for block in self.blocks)
+        return sum(block.model_processor for block in self.blocks) / used
+
+    @property
+    def other_mb(self) -> list[float]:
+        """What memory has grown by in each block, beyond the index."""
+        last, index = self.base_mb, 0.0
+        grown = []
+        for block in self.blocks:
+            grown.append(block.resident_mb - last - (block.index_mb - index))
+            last, index = block.resident_mb, block.index_mb
+        return grown
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,7 +121,9 @@ class Ingestion:
             "texts_per_page": round(self.texts_per_page, 2),
             "model_texts_per_second": round(self.model_texts, 1),
             "share": round(self.share, 3),
+            "processor_share": round(self.processor_share, 3),
             "memory_growth_mb": round(self.growth_mb, 1),
+            "blocks": [block.to_json() for block in self.blocks],
             "question_alone_ms": self.alone.to_json(),
             "question_beside_ms": self.beside.to_json(),
             "searchable_s": self.searchable.to_json(),
@@ -81,7 +135,13 @@ class Ingestion:
             ["texts embedded per page", f"{self.texts_per_page:.1f}"],
             ["the model's own texts per second", f"{self.model_texts:.0f}"],
             ["share of the model's own throughput", f"{self.share:.0%}"],
+            ["the model's share of all processor time", f"{self.processor_share:.0%}"],
             ["growth of the peak memory, MiB", f"{self.growth_mb:.0f}"],
+            ["of that the index, MiB", f"{self.blocks[-1].index_mb:.0f}"],
+            [
+                "beyond the index, MiB by 1,000 pages",
+                " ".join(f"{grown:.0f}" for grown in self.other_mb),
+            ],
             ["question alone, p50 / p99 ms", f"{self.alone.median:.1f} / {self.alone.p99:.1f}"],
             ["question beside, p50 / p99 ms", f"{self.beside.median:.1f} / {self.beside.p99:.1f}"],
             ["p99 beside against alone", f"{self.beside.p99 / self.alone.p99:.1f}"],
@@ -100,15 +160,15 @@ async def _run(folder: Path, *, pages: int, questions: int, changes: int) -> Ing
         pipeline = await knowledge.pipeline()
         sample = [make_page(number) for number in range(min(pages, _SAMPLE))]
         texts = await asyncio.to_thread(_texts, sample, knowledge.embedding.embedder)
-        console.print(f"Embedding {len(texts)} texts alone")
-        model = await asyncio.to_thread(batch_throughput, knowledge.embedding.embedder.embed, texts,
-                                        parallel=knowledge.embedding.embedder.parallel)  # fmt: skip
+        embedder = knowledge.embedding.embedder
         await add([make_page(number) for number in range(min(pages, 20))])
         await _all_ready()
         alone = await _ask(pipeline, questions)
         await asyncio.sleep(2.5)  # until nobody has asked for a while
+        model = _Model(embedder, texts)
+        await model.measure()
         before = await asyncio.to_thread(_reset_peak)
-        seconds = await _index(add, pages)
+        blocks = await _index(add, pages, model, len(texts) / len(sample), knowledge)
         growth = await asyncio.to_thread(_peak_mb) - before
         console.print("Asking while pages are indexed")
         beside = await _beside(add, pipeline, questions, first=pages)
@@ -117,8 +177,8 @@ async def _run(folder: Path, *, pages: int, questions: int, changes: int) -> Ing
     return Ingestion(
         pages=pages,
         texts_per_page=len(texts) / len(sample),
-        seconds=seconds,
-        model_texts=model,
+        blocks=blocks,
+        base_mb=before,
         growth_mb=growth,
         alone=Spread.of(alone),
         beside=Spread.of(beside),
@@ -150,7 +210,7 @@ async def _knowledge(folder: Path) -> AsyncIterator[tuple[KnowledgeBase, Add]]:
             async with store.transaction():
                 await lock_submissions(store, submissions)
                 for submission in submissions:
-                    await submit(clock, submission)
+                    await submit(store, clock, submission)
             knowledge.documents.forget()
             queue.wake()
 
@@ -175,15 +235,77 @@ def _texts(pages: Sequence[tuple[str, str]], embedder: Embedder) -> list[str]:
     return texts
 
 
-async def _index(add: Add, pages: int) -> float:
-    """Seconds from the first page's arrival until all are searchable."""
-    begun = time.perf_counter()
-    for first in range(0, pages, _SUBMITTED_AT_ONCE):
-        numbers = range(first, min(pages, first + _SUBMITTED_AT_ONCE))
-        await add([make_page(number, seed=5) for number in numbers])
-        await _all_ready()
-        console.print(f"{numbers.stop} pages, {time.perf_counter() - begun:.0f} s")
-    return time.perf_counter() - begun
+class _Model:
+    """The model alone, measured again and again: seconds and processor time of a text."""
+
+    def __init__(self, embedder: Embedder, texts: Sequence[str]) -> None:
+        self._embedder = embedder
+        self._texts = texts
+        self._seconds = self._processor = 0.0
+
+    async def measure(self) -> tuple[float, float]:
+        """The mean of this time and the last."""
+        begun = time.process_time()
+        rate = await asyncio.to_thread(
+            batch_throughput, self._embedder.embed, self._texts,
+            parallel=self._embedder.parallel, times=1, in_background=True,
+        )  # fmt: skip
+        seconds, processor = 1 / rate, (time.process_time() - begun) / len(self._texts)
+        mean = (seconds + self._seconds) / 2, (processor + self._processor) / 2
+        self._seconds, self._processor = seconds, processor
+        return mean
+
+
+async def _index(
+    add: Add, pages: int, model: _Model, texts_per_page: float, knowledge: KnowledgeBase
+) -> list[Block]:
+    """Index all pages, with a look at the model and the memory after each block."""
+    blocks = []
+    with progress() as bar:
+        task = bar.add_task("Indexing", total=pages)
+        for first in range(0, pages, _BLOCK):
+            end = min(pages, first + _BLOCK)
+            processor, begun = time.process_time(), time.perf_counter()
+            for start in range(first, end, _SUBMITTED_AT_ONCE):
+                numbers = range(start, min(end, start + _SUBMITTED_AT_ONCE))
+                await add([make_page(number, seed=5) for number in numbers])
+                await _until(_half_done)
+                bar.update(task, completed=numbers.stop)
+            await _all_ready()
+            seconds, processor = time.perf_counter() - begun, time.process_time() - processor
+            per_text, processor_per_text = await model.measure()
+            texts = (end - first) * texts_per_page
+            blocks.append(
+                Block(
+                    pages=end - first,
+                    seconds=seconds,
+                    processor=processor,
+                    model_seconds=texts * per_text,
+                    model_processor=texts * processor_per_text,
+                    resident_mb=await asyncio.to_thread(_resident_mb),
+                    index_mb=_index_mb(knowledge.index),
+                )
+            )
+            console.print(
+                f"{end} pages: {(end - first) / seconds:.1f} a second, "
+                f"{texts * per_text / seconds:.0%} of the model's own throughput, "
+                f"{blocks[-1].resident_mb:.0f} MiB; load {load()[:1]}"
+            )
+    return blocks
+
+
+def _index_mb(index: KnowledgeIndex) -> float:
+    """MiB of the arrays that the index is made of: vectors, postings, properties."""
+    lexical = index._lexical
+    assert isinstance(lexical, Bm25Index)
+    arrays = [
+        array
+        for run in lexical._runs
+        for array in vars(run).values()
+        if isinstance(array, np.ndarray)
+    ]
+    # The catalogue says of itself how much a passage takes.
+    return (sum(a.nbytes for a in arrays) + len(index) * (4 * index.dense.dimension + 60)) / 2**20
 
 
 async def _all_ready() -> None:
@@ -192,17 +314,22 @@ async def _all_ready() -> None:
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():
-        if await Document.filter(status=DocumentStatus.FAILED).exists():
+        if await IngestionTask.filter(next_attempt_at__isnull=True).exists():
             raise RuntimeError("A page was not indexed; the log says why.")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(_POLL)
 
 
 async def _none_waits() -> bool:
-    return not await Document.exclude(status=DocumentStatus.READY).exists()
+    """By the tasks, which are few: the documents would be looked through each time."""
+    return not await IngestionTask.all().exists()
+
+
+async def _half_done() -> bool:
+    return await IngestionTask.all().count() <= _SUBMITTED_AT_ONCE
 
 
 async def _few_wait() -> bool:
-    return await Document.filter(status=DocumentStatus.PENDING).count() <= 10
+    return await IngestionTask.all().count() <= 10
 
 
 async def _ask(pipeline: Pipeline, count: int) -> list[float]:
@@ -260,11 +387,20 @@ def _reset_peak() -> float:
     return _peak_mb()
 
 
+def _resident_mb() -> float:
+    """MiB of resident memory now; elsewhere than on Linux its peak."""
+    return _status_mb("VmRSS")
+
+
 def _peak_mb() -> float:
     """The peak of resident memory in MiB."""
+    return _status_mb("VmHWM")
+
+
+def _status_mb(name: str) -> float:
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 1024 if sys.platform != "darwin" else peak / 1024**2
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 1024

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from rag.chunking import chunk
 from rag.embedding.base import Embedder
 from rag.embedding.service import EmbeddingService, Progress
+from rag.language import with_language
 from rag.plain import plain, plain_sentences, with_table_head
 from rag.types import Chunk, FloatMatrix, SourceDocument
 
@@ -18,6 +19,8 @@ MAX_PASSAGE_TOKENS: Final = 200
 # At most this share of the model's window may go to the title and headings before the text.
 _MAX_PREFIX_SHARE: Final = 0.2
 _MAX_SENTENCE_TITLE: Final = 100
+
+Pieces: TypeAlias = tuple[list[Chunk], list[str], list[str]]  # see `cut`
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,31 @@ async def prepare(
         EmbeddingError: the model is not available.
     """
     await embedding.ready()
-    chunks, passages, sentences = await asyncio.to_thread(cut, document, embedding.embedder)
+    pieces = await asyncio.to_thread(cut, document, embedding.embedder)
+    return await _embedded(document, pieces, embedding, progress)
+
+
+async def prepare_version(
+    document: SourceDocument, *, embedding: EmbeddingService
+) -> tuple[SourceDocument, list[PreparedChunk]]:
+    """Like `prepare`; gives also the document with its language, which is found out unless the
+    document says it. That is done in the thread that cuts.
+
+    Raises:
+        EmbeddingError: the model is not available.
+    """
+    await embedding.ready()
+    document, pieces = await asyncio.to_thread(_cut_in_language, document, embedding.embedder)
+    return document, await _embedded(document, pieces, embedding)
+
+
+async def _embedded(
+    document: SourceDocument,
+    pieces: Pieces,
+    embedding: EmbeddingService,
+    progress: Progress | None = None,
+) -> list[PreparedChunk]:
+    chunks, passages, sentences = pieces
     vectors = await embedding.embed_passages([*passages, *sentences], progress=progress)
     prepared = []
     row = len(chunks)
@@ -70,6 +97,10 @@ async def prepare(
     return prepared
 
 
+def _cut_in_language(document: SourceDocument, embedder: Embedder) -> tuple[SourceDocument, Pieces]:
+    return with_language(document), cut(document, embedder)
+
+
 def passage_text(title: str, headings: tuple[str, ...], text: str) -> str:
     """What the model sees of a passage: "title > heading > heading" and the text below."""
     path = [title, *(heading for heading in headings if heading != title)]
@@ -82,7 +113,7 @@ def _table_head(document: SourceDocument, piece: Chunk) -> str:
     return document.content[span.start : span.end] if span is not None else ""
 
 
-def cut(document: SourceDocument, embedder: Embedder) -> tuple[list[Chunk], list[str], list[str]]:
+def cut(document: SourceDocument, embedder: Embedder) -> Pieces:
     """The chunks of a document, what the model sees of each, and what it sees of each sentence."""
     special = embedder.count_tokens("")
     window = embedder.max_tokens

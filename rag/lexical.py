@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Ids
-from rag.index.lexical import LexicalScores, LexicalText, PreparedQuery, QueryProfile
+from rag.index.lexical import (
+    LexicalScores,
+    LexicalTerms,
+    LexicalText,
+    PreparedQuery,
+    QueryProfile,
+)
 from rag.index.postings import Run
 from rag.index.rows import KeptByObject
 from rag.index.scoring import FEW, Clause, Scores, best_rows, score_rows
@@ -81,15 +87,24 @@ class Bm25Index:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, texts: Sequence[LexicalText]) -> None:
-        if not texts:
+    def read(self, texts: Sequence[LexicalText]) -> list[LexicalTerms]:
+        found = []
+        for text in texts:
+            language = text.language or DEFAULT_LANGUAGE
+            head = stems(text.head, language)
+            terms = (*(HEAD_WEIGHT * head), *stems(text.text, language))
+            found.append(LexicalTerms(text.chunk_id, language, terms))
+        return found
+
+    def add(self, passages: Sequence[LexicalText | LexicalTerms]) -> None:
+        if not passages:
             return
-        last = {text.chunk_id: text for text in texts}
+        last = {passage.chunk_id: passage for passage in passages}
         self.remove(list(last))
         run = Run.of(
             list(last),
-            [self._language_number(text.language) for text in last.values()],
-            [self._term_numbers(text) for text in last.values()],
+            [self._language_number(passage.language) for passage in last.values()],
+            [self._term_numbers(passage) for passage in last.values()],
         )
         if len(self._vocabulary) > len(self._frequencies):
             self._frequencies = np.append(
@@ -273,14 +288,11 @@ class Bm25Index:
             self._languages[name] = len(self._languages)
         return self._languages.get(name, 0)
 
-    def _term_numbers(self, text: LexicalText) -> list[int]:
+    def _term_numbers(self, passage: LexicalText | LexicalTerms) -> list[int]:
         """Each term's number as often as it counts."""
-        language = text.language or DEFAULT_LANGUAGE
-        head = [self._vocabulary.number(term) for term in stems(text.head, language)]
-        return [
-            *(HEAD_WEIGHT * head),
-            *(self._vocabulary.number(term) for term in stems(text.text, language)),
-        ]
+        if isinstance(passage, LexicalText):
+            (passage,) = self.read([passage])
+        return [self._vocabulary.number(term) for term in passage.terms]
 
     def _asked(self, term: str) -> _Asked:
         number = self._vocabulary.find(term)

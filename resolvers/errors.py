@@ -14,7 +14,8 @@ DomainError
 └── AccessError           for the client's author: `errors[].extensions.code`
     ├── Unauthenticated   UNAUTHENTICATED
     ├── Forbidden         FORBIDDEN
-    └── BadUserInput      BAD_USER_INPUT: where the operation has no result union
+    ├── BadUserInput      BAD_USER_INPUT: where the operation has no result union
+    └── Unavailable       SERVICE_UNAVAILABLE: nothing is wrong with the request
 """
 
 
@@ -95,3 +96,10 @@ class Forbidden(AccessError):
 
 class BadUserInput(AccessError):
     """Input that the schema cannot express as wrong, in an operation without a result union."""
+
+
+class Unavailable(AccessError):
+    """What this needs is not there at the moment; it may be tried again later."""
+
+    def __init__(self, message: str = "The knowledge base is not available at the moment.") -> None:
+        super().__init__(message)

@@ -13,8 +13,9 @@ from strawberry import UNSET
 from strawberry.file_uploads import Upload
 
 from models.user import EDITORS
+from resolvers.context import Viewer
 from resolvers.knowledge import documents, manifest, progress
-from resolvers.knowledge.base import IndexProgress as Progress
+from resolvers.knowledge.counting import IndexProgress as Progress
 from resolvers.knowledge.field_mapping import Names
 from resolvers.knowledge.submission import Properties
 from schema.absent import given
@@ -176,10 +177,20 @@ class IndexProgress:
     )
     chunks: int = strawberry.field(description="How many passages can be found now.")
 
+    warning: str | None = strawberry.field(
+        description="What somebody should look at, in English: above all that most files of the "
+        "folder are missing, so that their documents are kept for now. Null if there is nothing, "
+        "and for everyone but EDITOR and ADMIN."
+    )
+
     @classmethod
-    def from_progress(cls, value: Progress) -> IndexProgress:
+    def from_progress(cls, value: Progress, viewer: Viewer) -> IndexProgress:
         return cls(
-            documents=value.documents, ready=value.ready, failed=value.failed, chunks=value.chunks
+            documents=value.documents,
+            ready=value.ready,
+            failed=value.failed,
+            chunks=value.chunks,
+            warning=value.warning if viewer.user.role in EDITORS else None,
         )
 
 
@@ -298,7 +309,10 @@ class DocumentMutation:
         "is found all the while, and versions do not change. For EDITOR and ADMIN."
     )
     async def reindex_knowledge(self, info: Info) -> IndexProgress:
-        return IndexProgress.from_progress(await documents.reindex(info.context.app))
+        context = info.context.app
+        return IndexProgress.from_progress(
+            await documents.reindex(context), context.require_viewer()
+        )
 
     @strawberry.mutation(
         description="Compare the full list of a source's documents with what is here: which to "
@@ -351,7 +365,7 @@ class DocumentSubscription:
         "a short time come as one. Needs a login."
     )
     async def index_progress(self, info: Info) -> AsyncGenerator[IndexProgress, None]:
-        info.context.app.require_viewer()
+        viewer = info.context.app.require_viewer()
         async with aclosing(progress.follow(info.context.app)) as steps:
             async for step in steps:
-                yield IndexProgress.from_progress(step)
+                yield IndexProgress.from_progress(step, viewer)

@@ -174,6 +174,8 @@ def _code(error: GraphQLError) -> str | None:
             return "BAD_USER_INPUT"
         case errors.RateLimited():
             return "RATE_LIMITED"
+        case errors.Unavailable():
+            return "SERVICE_UNAVAILABLE"
         case None | GraphQLError() if _TOO_MANY_TOKENS.search(error.message):
             return "QUERY_TOO_COMPLEX"
         case None | GraphQLError():

@@ -139,7 +139,8 @@ class DocumentFilter:
         default=UNSET, description="Only documents of these categories."
     )
     languages: list[str] | None = strawberry.field(
-        default=UNSET, description="Only documents in these languages (ISO 639-1)."
+        default=UNSET,
+        description="Only documents in these languages (ISO 639-1), in capitals or not.",
     )
     document_ids: list[strawberry.ID] | None = strawberry.field(
         default=UNSET, description="Only these documents."
@@ -183,7 +184,8 @@ def to_filter(value: DocumentFilter | None) -> Filter:
     return Filter(
         types=tuple(given(value.types) or ()),
         categories=tuple(given(value.categories) or ()),
-        languages=tuple(given(value.languages) or ()),
+        # As documents have them, however somebody writes them.
+        languages=tuple(one.strip().lower() for one in given(value.languages) or ()),
         document_ids=tuple(str(one) for one in ids if one is not None) if ids else None,
         collections=tuple(str(one) for one in collections if one is not None)
         if collections

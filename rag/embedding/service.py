@@ -319,11 +319,8 @@ class EmbeddingService:
             failure.__cause__ = error
             self._post(self._fail, parts[0].request.future, failure)
             return
-        start = 0
-        for part in parts:
-            end = start + len(part.rows)
-            self._post(self._deliver, part, vectors[start:end])
-            start = end
+        # In one call: each wakes the event loop, and a batch may have texts of many documents.
+        self._post(self._deliver_all, parts, vectors)
 
     def _post(self, callback: Callable[..., None], *arguments: object) -> None:
         assert self._loop is not None
@@ -333,6 +330,13 @@ class EmbeddingService:
             return
 
     # ---- on the event loop ------------------------------------------------------------------
+
+    def _deliver_all(self, parts: Sequence[Part], vectors: FloatMatrix) -> None:
+        start = 0
+        for part in parts:
+            end = start + len(part.rows)
+            self._deliver(part, vectors[start:end])
+            start = end
 
     def _deliver(self, part: Part, vectors: FloatMatrix) -> None:
         request = part.request

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from rag.errors import IndexFileError
 from rag.index.base import DenseIndex
 from rag.index.catalogue import Catalogue, Properties
-from rag.index.lexical import LexicalIndex, LexicalText, PreparedQuery, QueryProfile
+from rag.index.lexical import (
+    LexicalIndex,
+    LexicalTerms,
+    LexicalText,
+    PreparedQuery,
+    QueryProfile,
+)
 from rag.ranking import first_stage
 from rag.types import NO_FILTER, Filter, FloatMatrix
 
@@ -30,6 +36,8 @@ _FOUND_SHARE: Final = 0.05
 _DUPLICATE: Final = 0.9
 _BITS: Final = 256
 _ROUNDING: Final = 1e-6
+# The terms of so many passages may be in memory at once, as texts.
+_READ_BEFORE: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,7 @@ class KnowledgeIndex:
         with self._lock:
             if not np.array_equal(self.dense.ids(), np.sort(ids)):
                 raise IndexFileError("the index holds other passages than the store")
-            self._enter(entries)
+            self._enter(entries, _texts(entries))
 
     def add(self, entries: Sequence[IndexEntry], vectors: FloatMatrix) -> None:
         """Add passages with their vectors, shape (len(entries), dimension); ids are replaced."""
@@ -132,12 +140,15 @@ class KnowledgeIndex:
             ValueError: the vectors do not fit the entries; nothing has changed.
         """
         ids = np.array([entry.chunk_id for entry in add_entries], dtype=np.int64)
+        passages: Sequence[LexicalText | LexicalTerms] = _texts(add_entries)
+        if len(add_entries) <= _READ_BEFORE:  # without the lock: searches go on
+            passages = self._lexical.read(_texts(add_entries))
         with self._lock:
             self.dense.add(ids, add_vectors)  # first, because it may refuse
             added = set(ids.tolist())
             self._remove({*remove_chunk_ids} - added)
             self._catalogue.remove(added)
-            self._enter(add_entries)
+            self._enter(add_entries, passages)
             self._merge_if_due()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -265,24 +276,25 @@ class KnowledgeIndex:
                 seen.append(sketch)
         return kept
 
-    def _enter(self, entries: Sequence[IndexEntry]) -> None:
+    def _enter(
+        self, entries: Sequence[IndexEntry], passages: Sequence[LexicalText | LexicalTerms]
+    ) -> None:
         self._catalogue.add([_properties(entry) for entry in entries])
-        self._lexical.add(
-            [
-                LexicalText(
-                    entry.chunk_id,
-                    "\n".join([entry.title, *entry.headings]),
-                    entry.text,
-                    entry.language,
-                )
-                for entry in entries
-            ]
-        )
+        self._lexical.add(passages)
 
     def _remove(self, chunk_ids: set[int]) -> None:
         self._catalogue.remove(chunk_ids)
         self.dense.remove(list(chunk_ids))
         self._lexical.remove(list(chunk_ids))
+
+
+def _texts(entries: Sequence[IndexEntry]) -> list[LexicalText]:
+    return [
+        LexicalText(
+            entry.chunk_id, "\n".join([entry.title, *entry.headings]), entry.text, entry.language
+        )
+        for entry in entries
+    ]
 
 
 def _properties(entry: IndexEntry) -> Properties:

@@ -23,6 +23,15 @@ class LexicalText:
 
 
 @dataclass(frozen=True, slots=True)
+class LexicalTerms:
+    """The same read: its terms, as often as each counts, in order."""
+
+    chunk_id: int
+    language: str
+    terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LexicalScores:
     """Parallel arrays, one row per passage.
 
@@ -64,8 +73,13 @@ class LexicalIndex(Protocol):
 
     def __len__(self) -> int: ...
 
-    def add(self, texts: Sequence[LexicalText]) -> None:
-        """Add passages; an id that is present already is replaced. They are found at once."""
+    def read(self, texts: Sequence[LexicalText]) -> list[LexicalTerms]:
+        """What is to be added of passages. It needs no guard, and takes most of the time; but the
+        terms of very many passages take more memory than their texts."""
+
+    def add(self, passages: Sequence[LexicalText | LexicalTerms]) -> None:
+        """Add passages, read before or not; an id that is present already is replaced. They are
+        found at once."""
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove passages; unknown ids are ignored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from textwrap import shorten
 from typing import Any, Final
 
 from rag.errors import LoadingError
@@ -15,6 +16,7 @@ from rag.types import SourceDocument
 
 MAX_KEY: Final = 150
 _MAX_LABEL: Final = 60
+_MAX_WORDS: Final = 60  # characters of a title that is made of the text
 _MAX_SOURCE: Final = 1_000
 _WORD = re.compile(r"[^\W_]")
 
@@ -25,7 +27,8 @@ def load_jsonl(
     """A document for each line that is not blank. One wrong line refuses the whole file, so that
     nothing is missing unnoticed.
 
-    A record without a title gets its first heading, else the file's name and its number.
+    A record without a title gets its first heading, else its first words: neither changes when
+    other records come or go.
 
     Raises:
         LoadingError: a sentence that names the line.
@@ -41,7 +44,7 @@ def load_jsonl(
                 f"the file has more than {limits.records} records; split it into smaller files."
             )
         try:
-            document = _document(_record(line), mapping, f"{stem} {len(documents) + 1}")
+            document = _document(_record(line), mapping)
         except LoadingError as error:
             raise LoadingError(f"line {number}: {error}") from error
         if document.key is not None and (first := keys.setdefault(document.key, number)) != number:
@@ -65,7 +68,7 @@ def _record(line: str) -> dict[str, Any]:
     return record
 
 
-def _document(record: dict[str, Any], mapping: FieldMapping, fallback: str) -> SourceDocument:
+def _document(record: dict[str, Any], mapping: FieldMapping) -> SourceDocument:
     parts = [text for name in mapping.content if (text := _text(record, name)).strip()]
     content = "\n\n".join(parts if mapping.join else parts[:1])
     content = content.replace("\r\n", "\n").replace("\r", "\n")
@@ -77,13 +80,23 @@ def _document(record: dict[str, Any], mapping: FieldMapping, fallback: str) -> S
         raise LoadingError("the text is longer than 5 million characters.")
     title = _first(record, mapping.title)[:MAX_TITLE_LENGTH]
     return SourceDocument(
-        title=title or first_heading(content) or fallback,
+        title=title or first_heading(content) or _first_words(content),
         content=content,
         type=_label(record, mapping.type, "type", _MAX_LABEL) or "document",
         category=_label(record, mapping.category, "category", _MAX_LABEL) or "general",
         language=_language(_first(record, mapping.language)),
         key=_label(record, mapping.key, "key", MAX_KEY),
         source=_label(record, mapping.source, "source", _MAX_SOURCE),
+    )
+
+
+def _first_words(content: str) -> str:
+    """The beginning of a text that holds a word, in one line."""
+    words = " ".join(content.split())
+    return (
+        shorten(words, _MAX_WORDS, placeholder=" …")
+        if " " in words[:_MAX_WORDS]
+        else (words[:_MAX_WORDS])
     )
 
 

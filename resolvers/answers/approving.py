@@ -18,7 +18,7 @@ from resolvers.answers.approved import without_markers
 from resolvers.answers.solving import solve_answered
 from resolvers.answers.vectors import to_bytes
 from resolvers.context import Context
-from resolvers.errors import BadUserInput, InvalidInput, NotFound
+from resolvers.errors import InvalidInput, NotFound, Unavailable
 from resolvers.knowledge.base import NotReady
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
@@ -82,7 +82,7 @@ async def approve(context: Context, approval: Approval) -> ApprovedAnswer:
     Raises:
         Unauthenticated, Forbidden, InvalidInput
         NotFound: the message, the document or the group.
-        BadUserInput: the embedding model is not available.
+        Unavailable: the embedding model is not available.
     """
     viewer = context.require_role(*EDITORS)
     question, answer = _checked(approval.question, approval.answer)
@@ -114,7 +114,7 @@ async def update_approved(
 
     Raises:
         Unauthenticated, Forbidden, InvalidInput, NotFound
-        BadUserInput: the embedding model is not available.
+        Unavailable: the embedding model is not available.
     """
     context.require_role(*EDITORS)
     row = None if key is None else await ApprovedAnswer.get_or_none(id=key)
@@ -167,7 +167,7 @@ async def _set_vector(context: Context, row: ApprovedAnswer) -> None:
     try:
         vector: FloatMatrix = await embedding.embed_query(row.question)
     except EmbeddingError as error:
-        raise BadUserInput("The knowledge base is not available at the moment.") from error
+        raise Unavailable from error
     row.vector, row.embedding_model = to_bytes(vector), embedding.identity.key
 
 
@@ -224,7 +224,7 @@ async def _best_passage(context: Context, document: Document, question: str) -> 
     try:
         pipeline = await context.services.knowledge.pipeline()
     except NotReady as error:
-        raise BadUserInput("The knowledge base is not available at the moment.") from error
+        raise Unavailable from error
     only = Filter(document_ids=(str(document.id),))
     found = await pipeline.retrieve(question, filter=only, limit=1)
     if not found.hits:

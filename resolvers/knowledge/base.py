@@ -5,66 +5,62 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tortoise.expressions import F
-from tortoise.functions import Count
-
 from models.chunk import Chunk
 from models.document import Document, DocumentStatus
-from models.ingestion import IngestionTask
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.service import EmbeddingService
 from rag.errors import IndexFileError
 from rag.generation.base import Generator
 from rag.index.knowledge import KnowledgeIndex
-from rag.ingest import PreparedChunk, prepare
-from rag.language import with_language
+from rag.ingest import PreparedChunk, prepare, prepare_version
 from rag.loading.parser import DocumentParser
 from rag.pipeline import Pipeline
 from rag.rerank.service import RerankService
 from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.knowledge.beside import to_its_end
+from resolvers.knowledge.counting import Counting, IndexProgress, count_by_status
+from resolvers.knowledge.deleting import Deletion
+from resolvers.knowledge.gathering import Gathering
+from resolvers.knowledge.lanes import Lanes
 from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
-    chunk_row,
     collection_key,
     new_entries,
     new_vectors,
-    read_chunk_ids,
     read_entries,
     read_vectors,
+)
+from resolvers.knowledge.storing import (
+    Lease,
+    Stored,
+    Version,
+    bump_revision,
+    chunk_statements,
+    read_new_ids,
+    read_revision,
+    store_versions,
 )
 
 log = logging.getLogger("groundql.knowledge")
 
-# Below it a change of the index takes about a millisecond.
+# Below both a change of the index takes about a millisecond. Passages.
+_INLINE_CHANGE = 40
 _INLINE_CHANGE_LIMIT = 5_000
+_REMOVED_AT_ONCE = 200
 
 
 class NotReady(Exception):
     """The knowledge base cannot be searched, and will not be: the message says why."""
-
-
-class Superseded(Exception):
-    """The document was deleted or sent anew while a version of it was being made."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexProgress:
-    """How far the indexing is. `documents` is how many there are, `chunks` what is searchable."""
-
-    documents: int
-    ready: int
-    failed: int
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +109,13 @@ class KnowledgeBase:
         self._saved_revision = -1
         self._seen_revision = 0
         self._writing = asyncio.Lock()
+        self.counting = Counting(self.report)
+        self.lanes = Lanes()
+        self._gathering = Gathering(self._store_versions)
         self.progress = IndexProgress(0, 0, 0, 0)
         self.listeners: set[Callable[[IndexProgress], None]] = set()
         self.folder_files = 0
+        self.folder_warning: str | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -209,7 +209,7 @@ class KnowledgeBase:
         return len(self.index)
 
     async def _load(self) -> None:
-        revision = await self._revision()
+        revision = await read_revision()
         try:
             index = await asyncio.to_thread(self._load_index, self._index_path, revision)
             await asyncio.to_thread(index.restore, await read_entries(self.model_key))
@@ -229,10 +229,10 @@ class KnowledgeBase:
 
         One small query when nothing has changed.
         """
-        if self._index is None or await self._revision() == self._seen_revision:
+        if self._index is None or await read_revision() == self._seen_revision:
             return False
         async with self._writing:
-            revision = await self._revision()
+            revision = await read_revision()
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             fresh = await asyncio.to_thread(self._new_index)
             await asyncio.to_thread(fresh.add, entries, vectors)
@@ -249,6 +249,8 @@ class KnowledgeBase:
     async def close(self) -> None:
         """Keep the index for the next start, end the processes that read files, and release the
         generator's connections."""
+        await self._gathering.close()
+        self.counting.close()
         await self.parser.close()
         await self.save()
         self.announce_failure("The server is stopping.")
@@ -281,63 +283,45 @@ class KnowledgeBase:
         *,
         content_hash: str,
         properties: Mapping[str, Any] | None = None,
+        lease: Lease | None = None,
         within: Callable[[], Awaitable[None]] | None = None,
     ) -> Document:
-        """Store a new version of a document with its passages, and make it searchable.
+        """Store a new version of a document with its passages, and make it searchable; see
+        `Version`. Those that are ready at about the same time share a transaction.
 
         Old passages answer until the new ones are committed; both are exchanged at once. `version`
-        counts up if anything that can be read of an indexed version differs. `properties` are
-        other fields to set. `within` runs in the same transaction; what it raises undoes it.
+        counts up if anything that can be read of an indexed version differs.
 
         Raises:
             EmbeddingError: the text could not be embedded; nothing has changed.
-            Superseded: the document was deleted meanwhile; nothing has changed.
+            Superseded: the document was deleted, or the lease lost; nothing has changed.
         """
-        source = await asyncio.to_thread(with_language, source)
-        prepared = await prepare(source, embedding=self.embedding)
-        values: dict[str, Any] = {
-            "title": source.title,
-            "type": source.type,
-            "category": source.category,
-            "language": source.language,
-            "content": source.content,
-            "pages": list(source.pages) or None,
-        }
-        known = await Document.exists(id=document.id)
+        with self._gathering.preparing():
+            source, prepared = await prepare_version(source, embedding=self.embedding)
+        version = Version(document, source, prepared, content_hash, properties or {}, lease, within)
+        await self._gathering.store(version)
+        return document
+
+    async def _store_versions(self, versions: Sequence[Version]) -> Stored:
         async with self._writing:
             async with self.store.transaction():
-                await self.store.lock_name(f"document:{document.id}")
-                if within is not None:
-                    await within()
-                if known:
-                    current = await Document.get_or_none(id=document.id, deleted_at__isnull=True)
-                    if current is None:
-                        raise Superseded
-                    changed = any(getattr(current, name) != new for name, new in values.items())
-                    values["version"] = current.version + (changed and current.chunk_count > 0)
-                    document = current
-                values |= {
-                    "content_hash": content_hash,
-                    "status": DocumentStatus.READY,
-                    "failure": None,
-                    "chunk_count": len(prepared),
-                    "updated_at": self.clock.now(),
-                    **(properties or {}),
-                }
-                document.update_from_dict(values)
-                if known:
-                    await Document.filter(id=document.id).update(**values)
-                else:
-                    await document.save(force_create=True)
-                old_ids = await read_chunk_ids(document)
-                await Chunk.filter(document_id=document.id).delete()
-                new_ids = await self._insert_chunks(document, prepared)
-                revision = await self._bump_revision()
-            await self._take_over(document, prepared, new_ids, old_ids)
-            if self._old is not None:
-                self._old.index.remove_documents([str(document.id)])
-            self._see(revision)
-        return document
+                stored = await store_versions(
+                    self.store, self.clock, versions, model_key=self.model_key
+                )
+            if stored.versions:
+                for version in stored.versions:
+                    version.document._saved_in_db = True
+                await self._take_over(
+                    [(version.document, version.prepared) for version in stored.versions],
+                    stored.chunk_ids,
+                    stored.old_ids,
+                )
+                if self._old is not None:
+                    self._old.index.remove_documents(
+                        [str(version.document.id) for version in stored.versions]
+                    )
+                self._see(stored.revision)
+        return stored
 
     async def embed_again(self, document: Document, source: SourceDocument) -> None:
         """Make a document's passages with the configured model beside those of another one.
@@ -354,78 +338,86 @@ class KnowledgeBase:
                 ):
                     return  # it was changed or deleted, and what is new has this model's vectors
                 await Chunk.filter(document_id=document.id, embedding_model=self.model_key).delete()
-                new_ids = await self._insert_chunks(document, prepared)
+                await self.store.write(chunk_statements([(document.id, prepared)], self.model_key))
+                new_ids = await read_new_ids([document.id], self.model_key)
                 await Document.filter(id=document.id).update(chunk_count=len(prepared))
-                revision = await self._bump_revision()
-            await self._take_over(document, prepared, new_ids, [])
+                revision = await bump_revision()
+            await self._take_over([(document, prepared)], new_ids, [])
             self._see(revision)
 
     async def _take_over(
         self,
-        document: Document,
-        prepared: Sequence[PreparedChunk],
-        new_ids: Sequence[int],
+        documents: Sequence[tuple[Document, Sequence[PreparedChunk]]],
+        new_ids: Mapping[UUID, Sequence[int]],
         old_ids: Sequence[int],
     ) -> None:
         change = (
-            new_entries(document, prepared, new_ids),
-            new_vectors(prepared, self.embedding.identity.dimension),
+            [
+                entry
+                for document, prepared in documents
+                for entry in new_entries(document, prepared, new_ids[document.id])
+            ],
+            new_vectors(
+                [piece for _, prepared in documents for piece in prepared],
+                self.embedding.identity.dimension,
+            ),
             old_ids,
         )
-        if len(self.index) < _INLINE_CHANGE_LIMIT:
+        if len(change[0]) <= _INLINE_CHANGE and len(self.index) < _INLINE_CHANGE_LIMIT:
             self.index.apply(*change)
         else:
             # A large index is locked for a while now and then; the event loop must not wait.
             await to_its_end(self.index.apply, *change)
         self._forget()
 
-    async def _insert_chunks(
-        self, document: Document, prepared: Sequence[PreparedChunk]
-    ) -> list[int]:
-        rows = [
-            chunk_row(piece, position=position, model_key=self.model_key)
-            for position, piece in enumerate(prepared)
-        ]
-        for row in rows:
-            row.document_id = document.id
-        await Chunk.bulk_create(rows, batch_size=200)
-        return await read_chunk_ids(document, model_key=self.model_key)
+    @asynccontextmanager
+    async def deleting(self) -> AsyncIterator[Deletion]:
+        """A transaction in which documents are deleted, with whatever else belongs to it; after its
+        commit the index follows."""
+        deletion = Deletion(self.clock)
+        revision = 0
+        async with self._writing:
+            async with self.store.transaction():
+                yield deletion
+                if deletion.ids:
+                    revision = await bump_revision()
+            if deletion.ids:
+                for index in self._indexes():
+                    index.remove_documents([str(id) for id in deletion.ids])
+                self._see(revision)
+                self._forget()
 
     async def remove(
         self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
     ) -> bool:
-        """Delete a document: its passages and text go, a tombstone stays for old replies' logs.
-        False if it was deleted before.
+        """Delete a document, see `Deletion.of`; False if it was deleted before, or moved."""
+        async with self.deleting() as deletion:
+            return bool(
+                await deletion.of([document], keep_path=keep_path, collection_id=collection_id)
+            )
 
-        With `keep_path`, the folder's synchronisation leaves its file alone until that changes.
-        With `collection_id`, only if it is there now: False, and nothing done, if it was moved.
-        """
-        async with self._writing:
-            async with self.store.transaction():
-                values: dict[str, Any] = {
-                    "deleted_at": self.clock.now(),
-                    "content": "",
-                    "content_hash": "",
-                    "chunk_count": 0,
-                    "key": None,
-                }
-                if not keep_path:
-                    values |= {"folder_path": None, "folder_hash": None}
-                found = Document.filter(id=document.id, deleted_at__isnull=True)
-                if collection_id is not None:
-                    found = found.filter(collection_id=collection_id)
-                if not await found.update(**values):
-                    return False
-                await IngestionTask.filter(document_id=document.id).delete()
-                await Chunk.filter(document_id=document.id).delete()
-                revision = await self._bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    index.remove_documents([str(document.id)])
-            self._see(revision)
-            self._forget()
-        return True
+    async def remove_all(
+        self,
+        documents: Sequence[Document],
+        *,
+        keep_path: bool = False,
+        collection_id: UUID | None = None,
+    ) -> int:
+        """Delete many documents, some hundreds in a transaction; returns how many were there."""
+        count = 0
+        for start in range(0, len(documents), _REMOVED_AT_ONCE):
+            some = documents[start : start + _REMOVED_AT_ONCE]
+            async with self.deleting() as deletion:
+                count += len(
+                    await deletion.of(some, keep_path=keep_path, collection_id=collection_id)
+                )
+        return count
+
+    def _indexes(self) -> list[KnowledgeIndex]:
+        """Those that answer; before the first start has made one, there is none that could be
+        wrong."""
+        old = self._old.index if self._old is not None else None
+        return [index for index in (self._index, old) if index is not None]
 
     async def move(self, document_ids: Sequence[UUID], collection_id: UUID) -> None:
         """Put documents into another collection: from now on its audience sees them."""
@@ -433,12 +425,10 @@ class KnowledgeBase:
             async with self.store.transaction():
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
-                revision = await self._bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    for document_id in document_ids:
-                        index.move(str(document_id), collection_key(collection_id))
+                revision = await bump_revision()
+            for index in self._indexes():
+                for document_id in document_ids:
+                    index.move(str(document_id), collection_key(collection_id))
             self._see(revision)
             self._forget()
 
@@ -452,18 +442,13 @@ class KnowledgeBase:
 
     async def report(self) -> None:
         """Count anew, and tell the listeners."""
-        rows = (
-            await Document.filter(deleted_at__isnull=True)
-            .annotate(count=Count("id"))
-            .group_by("status")
-            .values_list("status", "count")
-        )
-        counts = {DocumentStatus(status): count for status, count in rows}
+        by_status = await count_by_status()
         self.progress = IndexProgress(
-            documents=max(sum(counts.values()), self.folder_files),
-            ready=counts.get(DocumentStatus.READY, 0),
-            failed=counts.get(DocumentStatus.FAILED, 0),
+            documents=max(sum(by_status.values()), self.folder_files),
+            ready=by_status.get(DocumentStatus.READY, 0),
+            failed=by_status.get(DocumentStatus.FAILED, 0),
             chunks=len(self._index) if self._index is not None else 0,
+            warning=self.folder_warning,
         )
         for listener in list(self.listeners):
             listener(self.progress)
@@ -474,16 +459,6 @@ class KnowledgeBase:
 
     async def note_synced(self) -> None:
         await KnowledgeState.get_or_create(name="folder-synced")
-
-    async def _revision(self) -> int:
-        state = await KnowledgeState.get_or_none(name="default")
-        return state.revision if state is not None else 0
-
-    async def _bump_revision(self) -> int:
-        """Count a change; call it last in the change's transaction, and `_see` once all is done."""
-        await KnowledgeState.get_or_create(name="default")
-        await KnowledgeState.filter(name="default").update(revision=F("revision") + 1)
-        return await self._revision()
 
     def _see(self, revision: int) -> None:
         """Note an own change, once the index has it; if others came between, or the index did not

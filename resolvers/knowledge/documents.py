@@ -13,7 +13,8 @@ from rag.loading.limits import MEGABYTE
 from resolvers.collections import resolve_collection
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, NotFound
-from resolvers.knowledge.base import IndexProgress, sha256
+from resolvers.knowledge.base import sha256
+from resolvers.knowledge.counting import IndexProgress
 from resolvers.knowledge.field_mapping import Names, check_mapping
 from resolvers.knowledge.submission import (
     Properties,
@@ -79,7 +80,7 @@ async def take_in(services: Services, submissions: Sequence[Submission]) -> list
     """Store what was sent, all or nothing, and have it indexed."""
     async with services.store.transaction():
         await lock_submissions(services.store, submissions)
-        documents = [await submit(services.clock, one) for one in submissions]
+        documents = [await submit(services.store, services.clock, one) for one in submissions]
     await told(services)
     return documents
 
@@ -111,10 +112,8 @@ async def update_document(
         task = await _next_version(document, properties, text)
         if task is None:
             return document
-        content_hash = None if text is None else sha256(text)
-        if content_hash is not None:
-            document.content_hash = content_hash
-        await put_task(services.clock, document, task, content_hash=content_hash)
+        values = {} if text is None else {"content_hash": sha256(text)}
+        await put_task(services.clock, document, task, values=values)
     await told(services)
     return document
 

@@ -12,7 +12,7 @@ from rag.explain import Explanation
 from rag.types import NO_FILTER, Filter, Turn
 from resolvers.access import find_message
 from resolvers.context import Context, Viewer
-from resolvers.errors import BadUserInput, InvalidInput
+from resolvers.errors import BadUserInput, InvalidInput, Unavailable
 from resolvers.knowledge import audiences
 from resolvers.knowledge.base import NotReady
 from resolvers.knowledge.search import MAX_QUERY
@@ -20,8 +20,6 @@ from resolvers.replies.addressing import without_address
 from resolvers.replies.history import read_history
 from resolvers.replies.start import read_filter
 from resolvers.text import check_text
-
-_UNAVAILABLE = "The knowledge base is not available at the moment."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,8 @@ async def explain_question(context: Context, question: str, filter: Filter) -> E
 
     Raises:
         Unauthenticated, Forbidden
-        BadUserInput: the question is empty or too long, or nothing can be searched.
+        BadUserInput: the question is empty or too long.
+        Unavailable: nothing can be searched.
     """
     viewer = _require_editor(context)
     try:
@@ -54,7 +53,7 @@ async def explain_message(context: Context, message_id: UUID | None) -> Explanat
 
     Raises:
         Unauthenticated, Forbidden
-        BadUserInput: nothing can be searched.
+        Unavailable: nothing can be searched.
     """
     viewer = _require_editor(context)
     message = None if message_id is None else await find_message(context, message_id)
@@ -86,4 +85,4 @@ async def _explain(context: Context, asked: _Asked) -> Explanation:
         pipeline = await context.services.knowledge.pipeline()
         return await pipeline.explain(asked.question, history=asked.history, filter=asked.filter)
     except (NotReady, RagError) as error:
-        raise BadUserInput(_UNAVAILABLE) from error
+        raise Unavailable from error

@@ -7,33 +7,36 @@ import logging
 import os
 import time
 from collections import defaultdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from models.collection import GENERAL_ID
 from models.document import Document, DocumentStatus
 from models.errors import is_unavailable
-from models.ingestion import IngestionTask
 from rag.errors import LoadingError, RagError
 from rag.loading import SUFFIXES
 from rag.types import SourceDocument
 from resolvers.knowledge.base import KnowledgeBase, sha256
+from resolvers.knowledge.lanes import Lane, in_parallel
 from resolvers.knowledge.records import (
     MAPPING_SUFFIX,
+    MatchedRecord,
     file_of,
     is_record_file,
+    match_records,
     parse_mapping,
     read_mapping,
-    record_hash,
-    record_path,
 )
+from resolvers.knowledge.vanished import held_back
 
 log = logging.getLogger("groundql.knowledge")
 
 MAX_PATH = 800
+_PAGE: Final = 500  # rows that are changed by one statement
 # A file of this name in a folder without documents says that they are gone indeed.
 EMPTY: Final = ".empty"
 # A file that was changed so short a time before it was read may change again with the same time
@@ -75,7 +78,9 @@ async def sync_folder(
 
     Documents are removed only where the folder can be relied on: one that does not exist changes
     nothing, nor does one without any document (a drive that is not mounted looks like that) unless
-    it holds a file named `EMPTY`, and what lies below a folder that cannot be listed stays.
+    it holds a file named `EMPTY`. What lies below a folder that cannot be listed stays, and so does
+    everything that is missing if that is more than half: see `held_back`. Files that were only
+    moved are not missing.
     """
     if not await asyncio.to_thread(folder.is_dir):
         log.warning("KB_DIR %s is not a folder; the knowledge base stays as it is", folder)
@@ -99,102 +104,143 @@ async def sync_folder(
         )
         return FolderSync(0, there, 0, 0)
     knowledge.folder_files = len(files)
-    removed = 0
+    gone = []
     records: defaultdict[str, dict[str, Document]] = defaultdict(dict)
     for path, document in known.items():
         if file_of(path) not in files:
-            if listing.is_hidden(path.removeprefix(prefix)):
-                continue
-            removed += await _remove(knowledge, document)
+            if not listing.is_hidden(path.removeprefix(prefix)):
+                gone.append(document)
         elif file_of(path) != path:
             records[file_of(path)][path] = document
     await knowledge.report()
-    indexed = unchanged = failed = 0
-    stamps = {} if stamps is None else stamps
-    for gone in stamps.keys() - files.keys():
-        del stamps[gone]
-    sync = _Sync(knowledge, stamps)
-    for path, file in files.items():
-        if is_record_file(path):
-            outcomes, vanished = await sync.records(path, file, known.get(path), records[path])
-            removed += vanished
-        else:
-            outcomes = [await sync.file(path, file, known.get(path))]
-        indexed += outcomes.count(DocumentStatus.READY)
-        failed += outcomes.count(DocumentStatus.FAILED)
-        unchanged += outcomes.count(None)
-        if any(outcomes):
-            await knowledge.report()
-    if indexed or removed or failed:
+    sync = _Sync(knowledge, {} if stamps is None else stamps)
+    for path in sync.stamps.keys() - files.keys():
+        del sync.stamps[path]
+
+    async def bring_in(path: str) -> None:
+        await sync.file(path, files[path], known.get(path))
+
+    await in_parallel(bring_in, [path for path in files if not is_record_file(path)])
+    for path in filter(is_record_file, files):  # one after another: each may hold very many
+        await sync.records(path, files[path], known.get(path), records[path])
+    # At last, so that what was moved is there all the time.
+    removed = sync.removed + await _remove_gone(knowledge, folder, there, gone, sync.hashes)
+    done = FolderSync(sync.indexed, sync.unchanged, removed, sync.failed)
+    if done.indexed or done.removed or done.failed:
         await knowledge.refresh()
         log.info(
             "Documents in %s: %s indexed, %s unchanged, %s removed, %s failed",
             folder,
-            indexed,
-            unchanged,
-            removed,
-            failed,
+            done.indexed,
+            done.unchanged,
+            done.removed,
+            done.failed,
         )
-    return FolderSync(indexed, unchanged, removed, failed)
+    await knowledge.report()
+    return done
 
 
-async def _remove(knowledge: KnowledgeBase, document: Document) -> bool:
-    """Remove a document whose file is gone. If it was not for everyone, the tombstone keeps the
-    path: should the file come back, only those see it who saw it before."""
-    kept = document.collection_id not in (None, GENERAL_ID)
-    removed = document.deleted_at is None and await knowledge.remove(document, keep_path=kept)
-    if kept:
-        await Document.filter(id=document.id).update(folder_hash="")
-    elif not removed:
-        # Deleted by hand before: without the file there is nothing to remember.
-        await _forget_path(document)
+async def _remove_gone(
+    knowledge: KnowledgeBase,
+    folder: Path,
+    there: int,
+    gone: Sequence[Document],
+    hashes: AbstractSet[str],
+) -> int:
+    """Remove the documents whose files are gone, unless that looks like a mistake. `hashes` are
+    those of files that came in anew."""
+    missing = [
+        document
+        for document in gone
+        if document.deleted_at is None and document.folder_hash not in hashes
+    ]
+    warning = await asyncio.to_thread(held_back, folder, there, missing)
+    if warning is not None and warning != knowledge.folder_warning:
+        log.warning("%s: %s", folder, warning)
+    knowledge.folder_warning = warning
+    if warning is not None:
+        held = {document.id for document in missing}
+        gone = [document for document in gone if document.id not in held]
+    return await _remove(knowledge, gone)
+
+
+async def _remove(knowledge: KnowledgeBase, documents: Sequence[Document]) -> int:
+    """Remove documents whose files are gone. Where one was not for everyone, the tombstone keeps
+    the path: should the file come back, only those see it who saw it before."""
+    kept = [one for one in documents if one.collection_id not in (None, GENERAL_ID)]
+    others = [one for one in documents if one.collection_id in (None, GENERAL_ID)]
+    removed = await knowledge.remove_all(_alive(kept), keep_path=True)
+    removed += await knowledge.remove_all(_alive(others))
+    for start in range(0, len(kept), _PAGE):
+        ids = [document.id for document in kept[start : start + _PAGE]]
+        await Document.filter(id__in=ids).update(folder_hash="")
+    # Deleted by hand before: without the files there is nothing to remember.
+    await _forget_paths([one for one in others if one.deleted_at is not None])
     return removed
 
 
-async def _forget_path(document: Document) -> None:
-    await Document.filter(id=document.id).update(folder_path=None, folder_hash=None)
+def _alive(documents: Sequence[Document]) -> list[Document]:
+    return [document for document in documents if document.deleted_at is None]
 
 
-@dataclass(frozen=True, slots=True)
+async def _forget_paths(documents: Sequence[Document]) -> None:
+    for start in range(0, len(documents), _PAGE):
+        ids = [document.id for document in documents[start : start + _PAGE]]
+        await Document.filter(id__in=ids).update(folder_path=None, folder_hash=None)
+
+
+@dataclass(slots=True)
 class _Sync:
-    """One run over a folder."""
+    """One run over a folder, and what it did. `hashes` are those of what came in anew."""
 
     knowledge: KnowledgeBase
     stamps: dict[str, Stamp]
+    indexed: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+    hashes: set[str] = field(default_factory=set)
 
-    async def file(self, path: str, file: Path, document: Document | None) -> DocumentStatus | None:
-        """The new status, or None if the file has not changed."""
+    async def file(self, path: str, file: Path, document: Document | None) -> None:
         try:
             stamp = await asyncio.to_thread(_stamp, file)
             known = document is not None and document.folder_hash
             if known and self.stamps.get(path) == stamp:
-                return None
+                self.unchanged += 1
+                return
             self.stamps.pop(path, None)
-            data = await asyncio.to_thread(self._read, file)
+            async with self.knowledge.lanes.lane(stamp[0]) as lane:
+                data, digest = await asyncio.to_thread(self._read, file)
+                if document is not None and document.folder_hash == digest:
+                    self.unchanged += 1
+                else:
+                    await self._file(path, data, digest, document, lane)
         except OSError as error:
             log.warning("%s cannot be read: %s", path, error)
             # Without a hash, so that the next synchronisation tries again.
             reason = f"{path} cannot be read: {error.strerror}."
-            return await _note_failure(document or Document(folder_path=path), reason, "")
-        digest = sha256(data)
-        status = None
-        if document is None or document.folder_hash != digest:
-            target = await _target(path, document)
-            try:
-                (source,) = await self.knowledge.parser.parse(path, data)
-            except LoadingError as error:
-                log.warning("%s was not indexed: %s", path, error)
-                status = await _note_failure(target, str(error), digest)
-            else:
-                status = await self._put(path, source, digest, target, source_name=path)
+            await self._fail(document or Document(folder_path=path), reason, "")
+            return
         self._note_stamp(path, stamp)
-        return status
+
+    async def _file(
+        self, path: str, data: bytes, digest: str, document: Document | None, lane: Lane
+    ) -> None:
+        self.hashes.add(digest)
+        target = await _target(path, document)
+        try:
+            (source,) = await self.knowledge.parser.parse(path, data)
+        except LoadingError as error:
+            log.warning("%s was not indexed: %s", path, error)
+            await self._fail(target, str(error), digest)
+            return
+        await lane.widen(len(source.content))
+        await self._put(path, source, digest, target, source_name=path)
 
     async def records(
         self, path: str, file: Path, failure: Document | None, known: dict[str, Document]
-    ) -> tuple[list[DocumentStatus | None], int]:
-        """The new status of each record, None for those that have not changed, and how many
-        vanished.
+    ) -> None:
+        """Each record of a file.
 
         A file that cannot be read is one FAILED document, `failure`; what its records were before
         stays searchable.
@@ -205,18 +251,20 @@ class _Sync:
             again = failure is not None and not failure.folder_hash
             if (known or failure) and not again and self.stamps.get(path) == stamp:
                 self.knowledge.folder_files += max(len(known), 1) - 1
-                return [None] * max(len(known), 1), 0
+                self.unchanged += max(len(known), 1)
+                return
             self.stamps.pop(path, None)
-            data = await asyncio.to_thread(self._read, file)
+            data, _ = await asyncio.to_thread(self._read, file)
         except OSError as error:
             log.warning("%s cannot be read: %s", path, error)
-            reason = f"{path} cannot be read: {error.strerror}."
-            return [await _note_failure(failed, reason, "")], 0
+            await self._fail(failed, f"{path} cannot be read: {error.strerror}.", "")
+            return
         mapping = await asyncio.to_thread(read_mapping, file)
         digest = sha256(data + b"\0" + (mapping or b""))
         if failure is not None and failure.folder_hash == digest:
             self._note_stamp(path, stamp)
-            return [None], 0
+            self.unchanged += 1
+            return
         try:
             found = await self.knowledge.parser.parse(
                 path, data, mapping=parse_mapping(path, mapping)
@@ -224,32 +272,34 @@ class _Sync:
         except LoadingError as error:
             log.warning("%s was not indexed: %s", path, error)
             self._note_stamp(path, stamp)
-            return [await _note_failure(failed, str(error), digest)], 0
+            await self._fail(failed, str(error), digest)
+            return
         if failure is not None:
-            await _remove(self.knowledge, failure)
+            await _remove(self.knowledge, [failure])
         self.knowledge.folder_files += len(found) - 1
-        outcomes: list[DocumentStatus | None] = []
-        vanished = dict(known)
-        for number, source in enumerate(found, start=1):
-            name = record_path(path, source, number)
-            outcomes.append(await self._record(name, source, vanished.pop(name, None)))
-            if outcomes[-1] is not None:
-                await self.knowledge.report()
-        removed = 0
-        for document in vanished.values():
-            removed += await _remove(self.knowledge, document)
-        self._note_stamp(path, stamp)
-        return outcomes, removed
+        matched, vanished = match_records(path, found, known)
 
-    async def _record(
-        self, path: str, source: SourceDocument, document: Document | None
-    ) -> DocumentStatus | None:
-        """The new status, or None if the record has not changed."""
-        digest = record_hash(source)
-        if document is not None and document.folder_hash == digest:
-            return None
-        target = await _target(path, document)
-        return await self._put(path, source, digest, target, source_name=source.source or path)
+        async def bring_in(record: MatchedRecord) -> None:
+            async with self.knowledge.lanes.lane(len(record.source.content)):
+                await self._record(record)
+
+        await in_parallel(bring_in, matched)
+        self.removed += await _remove(self.knowledge, vanished)
+        self._note_stamp(path, stamp)
+
+    async def _record(self, record: MatchedRecord) -> None:
+        document = record.document
+        if document is not None and document.folder_path != record.path:
+            # It is known by another name than before: nothing else about it has changed.
+            await Document.filter(id=document.id).update(folder_path=record.path)
+            document.folder_path = record.path
+        if document is not None and document.folder_hash == record.digest:
+            self.unchanged += 1
+            return
+        self.hashes.add(record.digest)
+        target = await _target(record.path, document)
+        source_name = record.source.source or record.path
+        await self._put(record.path, record.source, record.digest, target, source_name=source_name)
 
     async def _put(
         self,
@@ -259,14 +309,14 @@ class _Sync:
         target: Document,
         *,
         source_name: str,
-    ) -> DocumentStatus:
+    ) -> None:
         try:
+            # What an editor has sent before the file changed is older than the file: it goes.
             await self.knowledge.put(
                 target,
                 source,
                 content_hash=digest,
                 properties={"folder_hash": digest, "source": source_name},
-                within=partial(_drop_task, target),
             )
         except Exception as error:
             if is_unavailable(error):
@@ -278,22 +328,25 @@ class _Sync:
                 if isinstance(error, RagError)
                 else "it could not be indexed; see the log"
             )
-            return await _note_failure(target, f"{path}: {reason}", "")
-        return DocumentStatus.READY
+            await self._fail(target, f"{path}: {reason}", "")
+            return
+        self.indexed += 1
+        self.knowledge.counting.soon()
+
+    async def _fail(self, target: Document, reason: str, folder_hash: str) -> None:
+        await _note_failure(target, reason, folder_hash)
+        self.failed += 1
+        self.knowledge.counting.soon()
 
     def _note_stamp(self, path: str, stamp: Stamp) -> None:
         if stamp[1] + _SETTLED < time.time_ns():
             self.stamps[path] = stamp
 
-    def _read(self, file: Path) -> bytes:
-        """The file, or enough of it for the parser to see that it is too large."""
+    def _read(self, file: Path) -> tuple[bytes, str]:
+        """The file, or enough of it for the parser to see that it is too large, and its hash."""
         with file.open("rb") as opened:
-            return opened.read(self.knowledge.parser.limits.file_mb * 1024 * 1024 + 1)
-
-
-async def _drop_task(document: Document) -> None:
-    """What an editor has sent before the file changed is older than the file."""
-    await IngestionTask.filter(document_id=document.id).delete()
+            data = opened.read(self.knowledge.parser.limits.file_mb * 1024 * 1024 + 1)
+        return data, sha256(data)
 
 
 async def _target(path: str, document: Document | None) -> Document:
@@ -303,11 +356,11 @@ async def _target(path: str, document: Document | None) -> Document:
         return Document(folder_path=path)
     if document.deleted_at is None:
         return document
-    await _forget_path(document)
+    await _forget_paths([document])
     return Document(folder_path=path, collection_id=document.collection_id or GENERAL_ID)
 
 
-async def _note_failure(target: Document, reason: str, folder_hash: str) -> DocumentStatus:
+async def _note_failure(target: Document, reason: str, folder_hash: str) -> None:
     """List a file as FAILED; its earlier version, if any, stays searchable."""
     status, reason = DocumentStatus.FAILED, reason[:500]
     path = target.folder_path or ""
@@ -316,7 +369,7 @@ async def _note_failure(target: Document, reason: str, folder_hash: str) -> Docu
         await there.filter(deleted_at__isnull=True).update(
             status=status, failure=reason, folder_hash=folder_hash
         )
-        return status
+        return
     document = Document(
         folder_path=path,
         source=path,
@@ -331,7 +384,6 @@ async def _note_failure(target: Document, reason: str, folder_hash: str) -> Docu
         collection_id=target.collection_id,
     )
     await document.save(force_create=True)
-    return status
 
 
 def _stamp(file: Path) -> Stamp:

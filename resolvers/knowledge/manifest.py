@@ -81,8 +81,7 @@ async def sync_manifest(
     gone = [r for r in documents if r.id not in taken and not _is_listed(r.key or "", listed)]
     deleted = 0
     if delete_missing:
-        for row in gone:
-            deleted += await context.services.knowledge.remove(row, collection_id=collection_id)
+        deleted = await context.services.knowledge.remove_all(gone, collection_id=collection_id)
         await context.services.knowledge.report()
     return Manifest(wanted, sorted(row.key or "" for row in gone), deleted)
 

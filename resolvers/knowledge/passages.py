@@ -157,21 +157,36 @@ def _passage(row: dict[str, Any]) -> Passage:
     )
 
 
-def chunk_row(prepared: PreparedChunk, *, position: int, model_key: str) -> Chunk:
-    """The row of a prepared chunk, without its document."""
+# What of a passage's row is known before it is stored, but for its document.
+CHUNK_FIELDS = (
+    "position",
+    "start",
+    "end",
+    "headings",
+    "text",
+    "table_head",
+    "sentence_spans",
+    "vector",
+    "sentence_vectors",
+    "embedding_model",
+)
+
+
+def chunk_values(prepared: PreparedChunk, *, position: int, model_key: str) -> list[Any]:
+    """The values of `CHUNK_FIELDS` of a prepared chunk."""
     chunk = prepared.chunk
-    return Chunk(
-        position=position,
-        start=chunk.start,
-        end=chunk.end,
-        headings=list(chunk.headings),
-        text=prepared.text,
-        table_head=prepared.table_head or None,
-        sentence_spans=[offset for span in chunk.sentences for offset in (span.start, span.end)],
-        vector=prepared.vector.astype("<f4").tobytes(),
-        sentence_vectors=prepared.sentence_vectors.astype("<f2").tobytes(),
-        embedding_model=model_key,
-    )
+    return [
+        position,
+        chunk.start,
+        chunk.end,
+        list(chunk.headings),
+        prepared.text,
+        prepared.table_head or None,
+        [offset for span in chunk.sentences for offset in (span.start, span.end)],
+        prepared.vector.astype("<f4").tobytes(),
+        prepared.sentence_vectors.astype("<f2").tobytes(),
+        model_key,
+    ]
 
 
 async def read_entries(model_key: str) -> list[IndexEntry]:
@@ -255,11 +270,3 @@ def new_vectors(prepared: Sequence[PreparedChunk], dimension: int) -> FloatMatri
     for row, piece in enumerate(prepared):
         vectors[row] = piece.vector
     return vectors
-
-
-async def read_chunk_ids(document: Document, *, model_key: str | None = None) -> list[int]:
-    """The ids of a document's passages in their order, at will only those of one model."""
-    rows = Chunk.filter(document_id=document.id)
-    if model_key is not None:
-        rows = rows.filter(embedding_model=model_key)
-    return [row.id for row in await rows.order_by("position").only("id")]

@@ -1,24 +1,30 @@
 """JSON Lines files of a folder: one document per record.
 
-The document of a record has the path `file.jsonl#key`, or `file.jsonl#3` if the third record has no
-key. A file `file.jsonl.fields.json` beside it may say which fields are what, as
+The document of a record has the path `file.jsonl#key`; that of a record without a key is named by
+its content, `file.jsonl#5f0e…`, so that it stays the same document wherever it stands in the file.
+A file `file.jsonl.fields.json` beside it may say which fields are what, as
 `{"title": "question", "content": ["question", "answer"]}`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
+from models.document import Document
 from rag.errors import LoadingError
 from rag.loading import RECORD_SUFFIXES, FieldMapping
 from rag.types import SourceDocument
-from resolvers.knowledge.base import sha256
 
 MAPPING_SUFFIX = ".fields.json"
 _MAX_MAPPING = 65_536
+_DIGEST: Final = 16  # hexadecimal digits of a content's hash in a record's name
 _RECORD = re.compile(r"(.*?\.(?:jsonl|ndjson))#", re.IGNORECASE | re.DOTALL)
 
 
@@ -32,14 +38,65 @@ def file_of(folder_path: str) -> str:
     return match.group(1) if match else folder_path
 
 
-def record_path(path: str, document: SourceDocument, number: int) -> str:
-    """The path of a record's document; `number` counts from 1."""
-    return f"{path}#{document.key or number}"
+def record_names(records: Sequence[SourceDocument]) -> list[str]:
+    """What the records of a file are known by: their keys, or else their content, with a number
+    where several records have the same."""
+    names = []
+    seen: Counter[str] = Counter()
+    for record in records:
+        name = record.key or content_name(record.content)
+        if not record.key:
+            seen[name] += 1
+            name = name if seen[name] == 1 else f"{name}-{seen[name]}"
+        names.append(name)
+    return names
+
+
+def content_name(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:_DIGEST]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedRecord:
+    """A record with its path and hash, and the document that it has already."""
+
+    source: SourceDocument
+    path: str
+    digest: str
+    document: Document | None
+
+
+def match_records(
+    path: str, found: Sequence[SourceDocument], known: dict[str, Document]
+) -> tuple[list[MatchedRecord], list[Document]]:
+    """The records of a file with their documents among `known`, by path, and the documents whose
+    records are gone.
+
+    A document that was named in another way, such as by its line, is known by its hash.
+    """
+    left = dict(known)
+    records = [
+        (source, f"{path}#{name}", record_hash(source))
+        for source, name in zip(found, record_names(found), strict=True)
+    ]
+    by_path = {name: left.pop(name, None) for _, name, _ in records}
+    by_hash = {
+        document.folder_hash: document
+        for document in left.values()
+        if document.folder_hash and document.deleted_at is None
+    }
+    matched = []
+    for source, name, digest in records:
+        document = by_path[name]
+        if document is None and (document := by_hash.pop(digest, None)) is not None:
+            del left[document.folder_path or ""]
+        matched.append(MatchedRecord(source, name, digest, document))
+    return matched, list(left.values())
 
 
 def record_hash(document: SourceDocument) -> str:
     """Changes if anything of the record's document does."""
-    return sha256(json.dumps(asdict(document), sort_keys=True).encode())
+    return hashlib.sha256(json.dumps(asdict(document), sort_keys=True).encode()).hexdigest()
 
 
 def read_mapping(file: Path) -> bytes | None:

@@ -95,7 +95,7 @@ class Reembedding:
             for document_id in waiting:
                 document = await Document.get_or_none(id=document_id, deleted_at__isnull=True)
                 if document is not None:
-                    await knowledge.embed_again(document, stored_source(document))
+                    await knowledge.embed_again(document, stored_source(document, document.content))
                     await knowledge.report()
                     count += 1
         if count:
@@ -133,11 +133,12 @@ class Reembedding:
         return [id for (id,) in await rows.values_list("id") if id not in done]
 
 
-def stored_source(document: Document) -> SourceDocument:
-    """A document as it is stored, to be cut and embedded again."""
+def stored_source(document: Document, content: str) -> SourceDocument:
+    """A document as it is stored, to be cut and embedded again; its row may be without `content`,
+    which is large."""
     return SourceDocument(
         title=document.title,
-        content=document.content,
+        content=content,
         type=document.type,
         category=document.category,
         language=document.language,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from models.document import Document
+from rag.errors import RagError
 from rag.types import Filter, Hit
 from resolvers.context import Context
-from resolvers.errors import BadUserInput, InvalidInput
+from resolvers.errors import BadUserInput, InvalidInput, Unavailable
 from resolvers.knowledge import audiences
 from resolvers.knowledge.base import NotReady
 from resolvers.paging import Page, PageRequest, id_page
@@ -26,6 +27,7 @@ async def search_knowledge(
     Raises:
         Unauthenticated
         BadUserInput: the query is empty or too long.
+        Unavailable: model or index could not be loaded.
     """
     viewer = context.require_viewer()
     if not 1 <= first <= MAX_HITS:
@@ -37,16 +39,19 @@ async def search_knowledge(
     try:
         pipeline = await context.services.knowledge.pipeline()
     except NotReady as error:
-        raise BadUserInput("The knowledge base is not available at the moment.") from error
+        raise Unavailable from error
     started = pipeline.start_query(query)
     try:
         visible = await audiences.visible_collections(context.services.store, [viewer.id])
     except BaseException:
         started.cancel()
         raise
-    retrieval = await pipeline.retrieve(
-        query, filter=audiences.narrowed(filter, visible), limit=first, started=started
-    )
+    try:
+        retrieval = await pipeline.retrieve(
+            query, filter=audiences.narrowed(filter, visible), limit=first, started=started
+        )
+    except RagError as error:
+        raise Unavailable from error
     return retrieval.hits
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -18,12 +18,14 @@ from uuid import UUID
 from models.collection import GENERAL_ID
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
+from models.statements import insert
 from models.store import Store
 from rag.loading import SUFFIXES
 from rag.loading.limits import MEGABYTE
 from rag.types import SourceDocument
 from resolvers.clock import Clock
 from resolvers.errors import InvalidInput
+from resolvers.knowledge.records import content_name, record_names
 from resolvers.text import check_text
 from texts import fill
 
@@ -32,12 +34,15 @@ MAX_CONTENT: Final = 2_000_000
 MAX_LABEL: Final = 60
 MAX_SOURCE: Final = 1_000
 MAX_KEY: Final = 200
+MAX_STEM: Final = 170  # leaves room for a content's name, with a number
 DEFAULT_TYPE: Final = "document"
 DEFAULT_CATEGORY: Final = "general"
 
 _LANGUAGE = re.compile(r"[a-z]{2}")
 _WORD = re.compile(r"[^\W_]")
-_DIGITS = re.compile(r"[1-9][0-9]{0,8}")
+# What stands behind the key of a file's first document in those of the others: their own key, their
+# content, or, in earlier versions of this product, their number.
+_RECORD = re.compile(r"=.+|[0-9a-f]{16}(-[0-9]+)?|[1-9][0-9]{0,8}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ async def lock_submissions(store: Store, submissions: Sequence[Submission]) -> N
         await store.lock_name(name)
 
 
-async def submit(clock: Clock, submission: Submission) -> Document:
+async def submit(store: Store, clock: Clock, submission: Submission) -> Document:
     """Take a document in: the one that is there already, with a new version to come if anything
     differs, or a new one. Call it in a transaction, after `lock_submissions`.
 
@@ -190,20 +195,22 @@ async def submit(clock: Clock, submission: Submission) -> Document:
             twin = twin.filter(key__isnull=True, folder_path__isnull=True)
         document = await twin.order_by("id").first()
         if document is None:
-            return await _create(clock, submission)
+            return await _create(store, clock, submission)
         if properties.key is None:
             # The same content is the same document, whatever else is said of it this time.
             again = document.status is DocumentStatus.FAILED or await _reads_anew(
                 document, submission
             )
             if again and document.folder_path is None:
-                await put_task(clock, document, _task(submission))
+                await put_task(
+                    clock, document, _task(submission), values=_shown(document, submission)
+                )
             return document
         document.key = properties.key
         await Document.filter(id=document.id).update(key=properties.key)
     if not await _is_known(document, submission):
-        document.content_hash = submission.content_hash
-        await put_task(clock, document, _task(submission), content_hash=submission.content_hash)
+        values = {"content_hash": submission.content_hash, **_shown(document, submission)}
+        await put_task(clock, document, _task(submission), values=values)
     return document
 
 
@@ -226,63 +233,116 @@ async def find_by_key(properties: Properties) -> Document | None:
 
 
 async def put_task(
-    clock: Clock, document: Document, task: IngestionTask, *, content_hash: str | None = None
+    clock: Clock,
+    document: Document,
+    task: IngestionTask,
+    *,
+    values: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make a task the only one of its document, which is shown as PENDING. In a transaction."""
+    """Make a task the only one of its document, which is shown as PENDING, with other `values` of
+    the document. In a transaction."""
     await IngestionTask.filter(document_id=document.id).delete()
     task.document_id = document.id
     task.next_attempt_at = clock.now()
     await task.save(force_create=True)
     document.status, document.failure = DocumentStatus.PENDING, None
     document.updated_at = clock.now()
-    values: dict[str, Any] = {} if content_hash is None else {"content_hash": content_hash}
+    document.update_from_dict(dict(values or {}))
     await Document.filter(id=document.id).update(
-        status=document.status, failure=None, updated_at=document.updated_at, **values
+        status=document.status, failure=None, updated_at=document.updated_at, **(values or {})
     )
 
 
+def _shown(document: Document, submission: Submission) -> dict[str, Any]:
+    """What is shown of a document without any version: what was said last."""
+    if document.chunk_count:
+        return {}
+    said = submission.properties
+    values = {
+        "title": said.title or submission.file_name,
+        "type": said.type,
+        "category": said.category,
+        "language": said.language,
+        "source": said.source,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
 async def add_records(
-    clock: Clock, task: IngestionTask, document: Document, records: Sequence[SourceDocument]
+    store: Store,
+    clock: Clock,
+    task: IngestionTask,
+    document: Document,
+    records: Sequence[SourceDocument],
 ) -> None:
     """A file that holds several documents: those after the first become documents of their own,
-    known by the first one's key (or id) and their number. In the transaction of the first.
+    known by the first one's key (or id) and their own, or else their content. In the transaction of
+    the first.
 
     One that is there already stays in the collection that it was moved to.
     """
-    for number, record in enumerate(records, start=2):
-        key = record_key(document, number)
-        known = await Document.exists(key=key, deleted_at__isnull=True)
-        properties = Properties(
-            title=record.title[:MAX_TITLE],
-            type=record.type,
-            category=record.category,
-            language=record.language,
-            source=task.source,
-            key=key,
-            collection_id=None if known else document.collection_id,
+    known = {row.key: row for row in await _records_of(document, task.source)}
+    keys = record_keys(document, records)
+    others = {row.content_hash: row for key, row in known.items() if key not in keys}
+    for key, record in zip(keys, records, strict=True):
+        submission = Submission(
+            Properties(
+                title=record.title[:MAX_TITLE],
+                type=record.type,
+                category=record.category,
+                language=record.language,
+                source=task.source,
+                key=key,
+            ),
+            record.content.encode(),
         )
-        await submit(clock, Submission(properties, record.content.encode()))
+        if key not in known and (row := others.pop(submission.content_hash, None)) is not None:
+            # It had another name, such as its number in the file.
+            await Document.filter(id=row.id).update(key=key)
+            known[key] = row
+        if key not in known and not await Document.exists(key=key, deleted_at__isnull=True):
+            collection = replace(submission.properties, collection_id=document.collection_id)
+            submission = replace(submission, properties=collection)
+        await submit(store, clock, submission)
 
 
-def record_key(document: Document, number: int) -> str:
-    """The key of a further document of the file whose first one is `document`."""
-    return f"{document.key or document.id}#{number}"[-MAX_KEY:]
+def record_keys(document: Document, records: Sequence[SourceDocument]) -> list[str]:
+    """The keys of the further documents of the file whose first one is `document`."""
+    stem = _stem(document)
+    names = record_names(records)
+    marked = [f"={name}" if one.key else name for one, name in zip(records, names, strict=True)]
+    return [
+        # A key that is too long is known by its hash, of the length of a content's.
+        key if len(key := stem + name) <= MAX_KEY else stem + content_name(name)
+        for name in marked
+    ]
 
 
-async def vanished_records(document: Document, source: str | None, count: int) -> list[Document]:
-    """Documents that an earlier version of a file had beyond the `count` that it has now."""
-    stem = record_key(document, 0)[:-1]
+async def vanished_records(
+    document: Document, source: str | None, records: Sequence[SourceDocument]
+) -> list[Document]:
+    """Documents that an earlier version of a file had beyond those that it has now."""
+    keys = set(record_keys(document, records))
+    return [row for row in await _records_of(document, source) if row.key not in keys]
+
+
+async def _records_of(document: Document, source: str | None) -> list[Document]:
+    stem = _stem(document)
     rows = Document.filter(key__startswith=stem, source=source, deleted_at__isnull=True)
-    return [row for row in await rows if _number(row.key or "", stem) > count]
+    return [
+        row
+        for row in await rows.only("id", "key", "content_hash", "collection_id")
+        if row.key is not None
+        and row.key.startswith(stem)
+        and _RECORD.fullmatch(row.key[len(stem) :])
+    ]
 
 
-def _number(key: str, stem: str) -> int:
-    """What stands behind the stem if it is a number, else 0."""
-    end = key[len(stem) :]
-    return int(end) if key.startswith(stem) and _DIGITS.fullmatch(end) else 0
+def _stem(document: Document) -> str:
+    return f"{document.key or document.id}"[-MAX_STEM:] + "#"
 
 
-async def _create(clock: Clock, submission: Submission) -> Document:
+async def _create(store: Store, clock: Clock, submission: Submission) -> Document:
     properties = submission.properties
     document = Document(
         title=properties.title or submission.file_name or "",
@@ -297,8 +357,14 @@ async def _create(clock: Clock, submission: Submission) -> Document:
         content_hash=submission.content_hash,
         status=DocumentStatus.PENDING,
     )
-    await document.save(force_create=True)
-    await put_task(clock, document, _task(submission))
+    task = _task(submission)
+    task.document_id = document.id
+    task.next_attempt_at = clock.now()
+    for row in (document, task):
+        row.created_at = clock.now()
+    document.updated_at = clock.now()
+    await store.write([insert(document), insert(task)])
+    document._saved_in_db = True
     return document
 
 

@@ -13,6 +13,7 @@ from models.document import Document
 from models.ingestion import WebhookDelivery
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
+from resolvers.knowledge.deleting import Deletion
 from resolvers.knowledge.documents import told
 from resolvers.knowledge.submission import (
     MAX_KEY,
@@ -84,7 +85,8 @@ def read_delivery(body: object, read_id: ReadId) -> Delivery:
 
 
 async def take_delivery(services: Services, delivery_id: str, delivery: Delivery) -> dict[str, Any]:
-    """Store a call's documents and delete what it names; the same id again changes nothing.
+    """Store a call's documents and delete what it names, all or nothing; the same id again changes
+    nothing.
 
     Gives `{"documents": [{"key", "id"}], "deleted": [keys]}` with the ids of rows, the same for the
     same id.
@@ -96,20 +98,13 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
     if known is not None:
         return known.answer
     await _check_collections(delivery)
-    # Before the call is noted: after a crash between the two it is sent again, and this done again.
-    deleted = []
-    for key in delivery.delete:
-        document = await Document.get_or_none(key=key, deleted_at__isnull=True)
-        if document is not None and await services.knowledge.remove(
-            document, collection_id=delivery.collection_id
-        ):
-            deleted.append(key)
-    async with services.store.transaction():
+    async with services.knowledge.deleting() as deletion:
         await services.store.lock_name(f"webhook:{delivery_id}")
         known = await WebhookDelivery.get_or_none(id=delivery_id)
         if known is not None:
             return known.answer
         await lock_submissions(services.store, delivery.documents)
+        deleted = await _delete(deletion, delivery)
         documents = [
             await _submit(services, path, one)
             for path, one in zip(delivery.paths, delivery.documents, strict=True)
@@ -128,8 +123,16 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
     return answer
 
 
+async def _delete(deletion: Deletion, delivery: Delivery) -> list[str]:
+    """The keys of those that were there."""
+    found = await Document.filter(key__in=list(delivery.delete), deleted_at__isnull=True)
+    keys = {row.key: row.id for row in found}
+    there = await deletion.of(found, collection_id=delivery.collection_id)
+    return [key for key in delivery.delete if keys.get(key) in there]
+
+
 async def _check_collections(delivery: Delivery) -> None:
-    """Find out what can be refused before anything is deleted.
+    """Find out what can be refused before anybody has to wait for it.
 
     Raises:
         InvalidInput
@@ -151,7 +154,7 @@ async def _check_collections(delivery: Delivery) -> None:
 
 async def _submit(services: Services, path: str, submission: Submission) -> Document:
     with _below(path):
-        return await submit(services.clock, submission)
+        return await submit(services.store, services.clock, submission)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from rag.embedding.base import Embedder
 from resolvers import collections
 from resolvers.context import Context, Viewer
 from resolvers.errors import InvalidInput, NotFound
+from resolvers.knowledge.storing import read_revision
 from schema.node import global_id, row_id
 from tests.application import Running, running_app, test_settings
 from tests.schema.people import Person, person
@@ -261,10 +262,10 @@ async def test_documents_move_all_or_none(app: Running) -> None:
     gone = global_id("Collection", new_id())
     assert (await people.editor.do(MOVE, d=[returns], c=gone))["__typename"] == "NotFound"
     assert await Document.filter(collection_id=row_id("Collection", made["id"])).count() == 0
-    revision = await app.services.knowledge._revision()
+    revision = await read_revision()
     again = await people.editor.do(MOVE, d=[returns], c=global_id("Collection", GENERAL_ID))
     assert again["documents"][0]["collection"] == {"name": "General"}
-    assert await app.services.knowledge._revision() == revision
+    assert await read_revision() == revision
 
 
 async def test_a_move_into_a_collection_that_is_deleted_meanwhile_is_not_found(

@@ -12,7 +12,11 @@ import pytest
 from models.collection import GENERAL_ID
 from models.document import Document
 from models.ingestion import IngestionTask, TaskKind
-from models.user import Role
+from models.login import Login
+from models.user import Role, User
+from resolvers.context import Viewer
+from resolvers.knowledge.counting import IndexProgress as Progress
+from schema.documents import IndexProgress
 from schema.node import global_id, row_id
 from tests.application import Running
 from tests.schema.test_knowledge import search
@@ -34,7 +38,7 @@ MANIFEST = """mutation($s: String!, $e: [ManifestEntry!]!, $d: Boolean) {
   syncManifest(source: $s, entries: $e, deleteMissing: $d) { __typename
     ... on ManifestDifference { wanted missing deleted }
     ... on InvalidInput { problem: message field } } }"""
-PROGRESS = "subscription { indexProgress { documents ready failed chunks } }"
+PROGRESS = "subscription { indexProgress { documents ready failed chunks warning } }"
 
 TENT = "# Tents\n\nThe tent Borealis weighs two kilograms and sleeps three people.\n"
 
@@ -390,13 +394,37 @@ async def test_the_progress_is_told(offline: Running) -> None:
     assert await offline.code(PROGRESS.replace("subscription", "query")) == "BAD_USER_INPUT"
     steps = offline.subscribe(PROGRESS, token=token)
     first = (await anext(steps))["data"]["indexProgress"]
-    assert first == {"documents": 4, "ready": 4, "failed": 0, "chunks": first["chunks"]}
+    assert first == {
+        "documents": 4,
+        "ready": 4,
+        "failed": 0,
+        "chunks": first["chunks"],
+        "warning": None,
+    }
     await add(offline, token)
     async for step in steps:
         progress = step["data"]["indexProgress"]
         if progress["ready"] == 5:
             break
-    assert progress == {"documents": 5, "ready": 5, "failed": 0, "chunks": first["chunks"] + 1}
+    assert progress == {
+        "documents": 5,
+        "ready": 5,
+        "failed": 0,
+        "chunks": first["chunks"] + 1,
+        "warning": None,
+    }
     await steps.aclose()
     while offline.services.knowledge.listeners:  # noqa: ASYNC110 (a plain set)
         await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("role", "told"), [(Role.EDITOR, True), (Role.ADMIN, True), (Role.USER, False)]
+)
+def test_only_editors_are_told_of_missing_files(role: Role, told: bool) -> None:
+    """Other people can do nothing about them."""
+    viewer = Viewer(user=User(role=role), login=Login())
+    progress = Progress(documents=4, ready=3, failed=1, chunks=9, warning="Files are missing.")
+    shown = IndexProgress.from_progress(progress, viewer)
+    assert shown.warning == ("Files are missing." if told else None)
+    assert (shown.documents, shown.ready, shown.failed, shown.chunks) == (4, 3, 1, 9)

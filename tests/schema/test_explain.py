@@ -203,7 +203,8 @@ async def test_a_reranker_that_cannot_be_loaded_is_said(
     )
     async with running_app(settings, embedder=embedder) as app:
         token = await app.login("ed@example.com", role=Role.EDITOR)
-        assert await app.code(EXPLAIN, {"q": QUESTION}, token) == "BAD_USER_INPUT"
+        assert await app.code(EXPLAIN, {"q": QUESTION}, token) == "SERVICE_UNAVAILABLE"
+        assert await app.code(SEARCH, {"q": QUESTION}, token) == "SERVICE_UNAVAILABLE"
         ready = await app.http.get(app.url.replace("/graphql", "/readyz"))
     assert ready.status_code == 503
     assert ready.json()["status"] == "failed"

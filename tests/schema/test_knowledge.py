@@ -46,6 +46,7 @@ async def test_hits_are_verbatim_scored_and_sorted(offline: Running) -> None:
         ({"categories": ["shipping"]}, {"Shipping"}),
         ({"types": ["manual"]}, {"Gooseneck kettle manual"}),
         ({"languages": ["de"]}, {"Urlaub"}),
+        ({"languages": ["DE", " De "]}, {"Urlaub"}),
         ({"categories": ["shipping", "returns"]}, {"Shipping", "Returns"}),
         ({"categories": ["shipping"], "types": ["manual"]}, set()),
         ({"documentIds": ["x"]}, set()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from models.base import new_id
 from models.collection import GENERAL_ID, Collection
 from models.document import Document
+from models.ingestion import IngestionTask
 from models.user import Role
+from resolvers.knowledge.storing import read_revision
 from schema.node import global_id
 from tests.application import Running
 
@@ -108,3 +111,20 @@ async def test_a_document_that_was_moved_meanwhile_is_not_deleted(empty_app: Run
     await knowledge.move([row.id], GENERAL_ID)
     assert not await knowledge.remove(row, collection_id=row.collection_id)
     assert await keys_left() == ["a", "b", "c", "s"]
+
+
+async def test_many_documents_are_deleted_in_one_transaction(empty_app: Running) -> None:
+    """Thirty are one change of the knowledge base, in the database and in the index."""
+    token = await empty_app.login("eve@example.com", Role.EDITOR)
+    for number in range(30):
+        input = {"key": f"k{number}", "source": "wiki", "title": "T", "content": f"Text {number}."}
+        await empty_app.data(ADD, {"i": input}, token)
+    while await IngestionTask.exists():  # noqa: ASYNC110 (of the database)
+        await asyncio.sleep(0.01)
+    before = await read_revision()
+    done = await sync(empty_app, token, None, "k3", delete=True)
+    assert done["deleted"] == 29
+    assert await read_revision() - before == 1
+    assert await keys_left() == ["k3"]
+    left = await Document.get(key="k3")
+    assert empty_app.services.knowledge.index.document_ids() == {str(left.id)}

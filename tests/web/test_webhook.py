@@ -216,3 +216,29 @@ async def test_a_document_of_another_collection_stays_and_nothing_is_deleted(app
 async def test_without_a_secret_there_is_no_webhook(scripted: Running) -> None:
     """The address does not exist."""
     assert (await call(scripted, TENT)).status_code == 404
+
+
+async def test_a_call_is_taken_as_a_whole_or_not_at_all(
+    app: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash at the end of it leaves what it would have deleted, in the database and in the
+    index; sent again, all of it is done."""
+    await call(app, TENT)
+    while not await Document.exists(key="t", status=DocumentStatus.READY):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    body = {"documents": [{**TENT, "key": "b", "content": "Bags."}], "delete": ["t"]}
+
+    async def crash(**_: object) -> None:
+        raise RuntimeError("crash")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(WebhookDelivery, "create", crash)
+        assert (await call(app, body, id="msg_2")).status_code == 500
+    assert await Document.exists(key="t", deleted_at__isnull=True)
+    assert not await Document.exists(key="b")
+    row = await Document.get(key="t")
+    assert str(row.id) in app.services.knowledge.index.document_ids()
+    again = await call(app, body, id="msg_2")
+    assert (again.status_code, again.json()["deleted"]) == (202, ["t"])
+    assert not await Document.exists(key="t")
+    assert str(row.id) not in app.services.knowledge.index.document_ids()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def test_usual_names_need_no_mapping() -> None:
     assert load_records("tea.jsonl", data) == [
         SourceDocument("Tea", "Green tea.", key="d1"),
         SourceDocument("Head", "# Head\n\nText.", "faq", "care", "de", "7", "https://x.example/7"),
-        SourceDocument("tea 3", "No title."),
+        SourceDocument("No title.", "No title."),
     ]
 
 
@@ -77,3 +78,17 @@ def test_a_wrong_mapping_is_refused(value: Any, reason: str) -> None:
     """The sentence says what a mapping looks like."""
     with pytest.raises(LoadingError, match=reason):
         FieldMapping.from_json(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("Green\n tea  helps.", "Green tea helps."),
+        ("word " * 20, "word word word word word word word word word word word …"),
+        ("x" * 80 + " y", "x" * 60),
+    ],
+)
+def test_a_record_without_a_title_is_known_by_its_first_words(text: str, title: str) -> None:
+    """Which do not change when other records come or go."""
+    (record,) = load_records("tea.jsonl", json.dumps({"text": text}).encode())
+    assert record.title == title

@@ -257,6 +257,53 @@ async def test_a_folder_that_became_empty_removes_nothing(world: World) -> None:
     await world.stop(knowledge)
 
 
+async def test_more_than_half_of_the_files_are_not_missed_at_once(world: World) -> None:
+    """A drive below the folder that is not mounted takes its files with it: the documents stay, and
+    somebody is told how to remove them. New files are indexed meanwhile."""
+    folder = world.folder / "drive"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.md").write_text(f"# Tent {number}\n\nIt weighs {number} kilograms.\n")
+    knowledge = await world.start()
+    folder.rename(world.folder.parent / "away")
+    (world.folder / "new.md").write_text("# Skis\n\nThey are long.\n")
+    assert await sync_folder(knowledge, world.folder) == FolderSync(1, 4, 0, 0)
+    assert len(knowledge.index.document_ids()) == 17
+    assert knowledge.progress.warning == (
+        "The files of 12 of 16 documents are missing: is every drive mounted? The documents stay. "
+        "To remove them, write or touch a file named .removed in the folder."
+    )
+    (world.folder.parent / "away").rename(folder)
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 17, 0, 0)
+    assert knowledge.progress.warning is None
+    folder.rename(world.folder.parent / "away")
+    confirmed = world.folder / ".removed"
+    confirmed.touch()
+    old = time.time() - 4000
+    os.utime(confirmed, (old, old))  # of an earlier time
+    assert (await sync_folder(knowledge, world.folder)).removed == 0
+    confirmed.touch()
+    assert await sync_folder(knowledge, world.folder) == FolderSync(0, 5, 12, 0)
+    assert knowledge.progress.warning is None
+    assert len(knowledge.index.document_ids()) == 5
+    await world.stop(knowledge)
+
+
+async def test_files_that_were_moved_are_not_missing(world: World) -> None:
+    """A folder that has got another name is no drive that is away."""
+    folder = world.folder / "a"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}.md").write_text(f"# Tent {number}\n\nIt weighs {number} kilograms.\n")
+    knowledge = await world.start()
+    folder.rename(world.folder / "b")
+    assert await sync_folder(knowledge, world.folder) == FolderSync(12, 4, 12, 0)
+    assert knowledge.progress.warning is None
+    paths = await Document.filter(folder_path__startswith="b/", deleted_at__isnull=True).count()
+    assert (paths, len(knowledge.index.document_ids())) == (12, 16)
+    await world.stop(knowledge)
+
+
 async def test_what_lies_in_a_folder_that_cannot_be_listed_stays(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -16,97 +14,21 @@ from models.collection import Audience, Collection
 from models.document import Document, DocumentStatus
 from models.errors import StoreUnavailable
 from models.ingestion import IngestionTask, TaskKind
+from models.statements import Statement
 from models.store import Store
-from rag.embedding.fake import FakeEmbedder
 from rag.errors import LoadingError
-from rag.types import FloatMatrix, SourceDocument
-from resolvers.knowledge.base import KnowledgeBase, sha256
-from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, IngestionQueue
+from rag.types import SourceDocument
+from resolvers.knowledge.base import sha256
+from resolvers.knowledge.queue import GAVE_UP, MAX_ATTEMPTS, Taken
+from resolvers.knowledge.records import content_name
 from resolvers.knowledge.submission import (
     Properties,
     Submission,
     file_submission,
-    lock_submissions,
-    submit,
-    text_submission,
 )
-from tests.application import test_settings
-from tests.clock import SettableClock
-from wiring import Parts, create_knowledge, prepare_knowledge
+from tests.resolvers.knowledge.queue_world import TENT, World, row
 
 pytestmark = pytest.mark.anyio
-
-TENT = "The tent Borealis weighs two kilograms."
-
-
-class FailingEmbedder(FakeEmbedder):
-    """Fails so often, for texts about tents."""
-
-    failures = 0
-
-    def embed(self, texts: Sequence[str]) -> FloatMatrix:
-        if self.failures and any("tent" in text for text in texts):
-            self.failures -= 1
-            raise RuntimeError("out of memory")
-        return super().embed(texts)
-
-
-class World:
-    """A knowledge base without documents, and queues that work only when they are told."""
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        self.store = store
-        self.clock = SettableClock()
-        self.embedder = FailingEmbedder()
-        self.folder = folder / "kb"
-        self.folder.mkdir()
-        self.settings = test_settings(folder, "sqlite://unused")
-        self.knowledge = self.another()
-        self.queue = self.new_queue()
-
-    def another(self) -> KnowledgeBase:
-        parts = Parts(clock=self.clock, embedder=lambda: self.embedder)
-        return create_knowledge(self.settings, parts, self.store)
-
-    def new_queue(self, parser: Any = None) -> IngestionQueue:
-        return IngestionQueue(
-            store=self.store,
-            clock=self.clock,
-            knowledge=self.knowledge,
-            parser=parser or self.knowledge.parser,
-        )
-
-    async def send(self, content: str = TENT, **properties: Any) -> Document:
-        return await self.submit(
-            text_submission(replace(Properties(title="Tents"), **properties), content)
-        )
-
-    async def submit(self, submission: Submission) -> Document:
-        async with self.store.transaction():
-            await lock_submissions(self.store, [submission])
-            return await submit(self.clock, submission)
-
-    async def found(self, question: str = "How much does the Borealis weigh?") -> list[str]:
-        pipeline = await self.knowledge.pipeline()
-        return [hit.passage.text for hit in (await pipeline.retrieve(question)).hits]
-
-
-@pytest.fixture
-async def world(
-    anyio_backend: str, empty_database_url: str, tmp_path: Path
-) -> AsyncIterator[World]:
-    store = Store(empty_database_url)
-    await store.open()
-    world = World(store, tmp_path)
-    await prepare_knowledge(world.knowledge, world.folder)
-    yield world
-    await world.knowledge.embedding.close()
-    await world.knowledge.close()
-    await store.close()
-
-
-async def row(document: Document) -> Document:
-    return await Document.get(id=document.id)
 
 
 async def test_a_task_becomes_a_version(world: World) -> None:
@@ -177,22 +99,22 @@ async def test_a_process_that_dies_leaves_nothing_half_done(world: World) -> Non
     """Its lease runs out, or the next server lifts it, and the task is done by another one; after
     many deaths the document is given up."""
     document = await world.send()
-    assert await world.queue._claim() is not None
+    assert await world.queue._claim() != []
     assert (await row(document)).status is DocumentStatus.PROCESSING
     second = world.new_queue()
-    assert await second._claim() is None
+    assert await second._claim() == []
     world.clock.forward(seconds=30)
-    assert await second._claim() is not None
-    assert await second._claim() is None
+    assert await second._claim() != []
+    assert await second._claim() == []
     third = world.new_queue()
     await third.release()
     assert await third.run_due() == 1
     assert await world.found() == [TENT]
     other = await world.send(TENT + " Twice.")
     for _ in range(MAX_ATTEMPTS):
-        assert await world.queue._claim() is not None
+        assert await world.queue._claim() != []
         await world.queue.release()
-    assert await world.queue._claim() is None
+    assert await world.queue._claim() == []
     failed = await row(other)
     assert (failed.status, failed.failure) == (DocumentStatus.FAILED, GAVE_UP)
 
@@ -201,21 +123,19 @@ async def test_who_lost_a_task_stores_nothing(world: World) -> None:
     """Neither its result nor its failure, once another one has taken the task or it was replaced or
     its document deleted."""
     document = await world.send()
-    slow = await world.queue._claim()
-    assert slow is not None
+    (slow,) = await world.queue._claim()
     await world.queue.release()
     assert await world.new_queue().run_due() == 1
     before = await row(document)
     await world.queue._process(slow)
-    await world.queue._fail(slow, "too late")
-    await world.queue._retry(slow)
+    await world.queue._fail(slow.task, "too late")
+    await world.queue._retry(slow.task)
     assert await row(document) == before
     assert (await row(document)).status is DocumentStatus.READY
     ids = [chunk.id for chunk in await Chunk.all()]
 
     await world.send(TENT + " A", key="t")
-    replaced = await world.queue._claim()
-    assert replaced is not None
+    (replaced,) = await world.queue._claim()
     await world.send(TENT + " B", key="t")
     await world.queue._process(replaced)
     assert [chunk.id for chunk in await Chunk.all()] == ids
@@ -223,8 +143,7 @@ async def test_who_lost_a_task_stores_nothing(world: World) -> None:
     assert [row.content for row in await Document.filter(key="t")] == [TENT + " B"]
 
     await world.send(TENT + " C", key="t")
-    deleted = await world.queue._claim()
-    assert deleted is not None
+    (deleted,) = await world.queue._claim()
     await world.knowledge.remove(await Document.get(key="t"))
     await world.queue._process(deleted)
     assert await world.queue.run_due() == 0
@@ -238,14 +157,15 @@ async def test_a_version_is_stored_as_a_whole_or_not_at_all(
     document = await world.send(key="t")
     await world.queue.run_due()
     rows = await Chunk.all().values()
-    insert = KnowledgeBase._insert_chunks
+    write = Store.write
 
-    async def broken(*arguments: Any) -> list[int]:
-        await insert(*arguments)
-        raise StoreUnavailable("away")
+    async def broken(store: Store, statements: Sequence[Statement]) -> None:
+        await write(store, statements)
+        if any("chunk" in statement.sql for statement in statements):
+            raise StoreUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(KnowledgeBase, "_insert_chunks", broken)
+        patch.setattr(Store, "write", broken)
         await world.send(TENT.replace("two", "nine"), key="t")
         assert await world.queue.run_due() == 1
     assert await Chunk.all().values() == rows
@@ -289,7 +209,9 @@ async def test_a_file_of_records_becomes_many_documents(world: World) -> None:
             if data == b"none":
                 raise LoadingError("There is no record in it.")
             return [
-                SourceDocument(title=f"Record {n}", content=f"Text {n} {data.decode()}")
+                SourceDocument(
+                    title=f"Record {n}", content=f"Text {n} {data.decode()}", key=f"k{n}"
+                )
                 for n in range(3)
             ]
 
@@ -299,8 +221,8 @@ async def test_a_file_of_records_becomes_many_documents(world: World) -> None:
     rows = {document.key: document for document in await Document.all()}
     assert {key: document.title for key, document in rows.items()} == {
         "r": "Record 0",
-        "r#2": "Record 1",
-        "r#3": "Record 2",
+        "r#=k1": "Record 1",
+        "r#=k2": "Record 2",
     }
     assert rows["r"].id == first.id
     await world.submit(file_submission(Properties(key="r"), "a.md", b"two", max_mb=20))
@@ -316,12 +238,12 @@ async def test_a_database_that_is_away_is_waited_for(
     claim = world.queue._claim
     calls = 0
 
-    async def away() -> IngestionTask | None:
+    async def away(limit: int) -> list[Taken]:
         nonlocal calls
         calls += 1
         if calls <= 2:
             raise StoreUnavailable("away") if calls == 1 else OperationalError("odd")
-        return await claim()
+        return await claim(limit)
 
     monkeypatch.setattr(world.queue, "_claim", away)
     await world.send()
@@ -351,15 +273,23 @@ async def test_records_follow_their_file(world: World) -> None:
     for key, source in (("faq#7", "other"), ("faq#7x", "crm"), ("faq#x#7", "crm")):
         await world.send(f"About {key}.", key=key, source=source)
     others = {key: f"About {key}." for key in ("faq#7", "faq#7x", "faq#x#7")}
+    two, three = (f"faq#{content_name(text)}" for text in ("Two.", "Three."))
     await upload("One.", "Two.", "Three.")
-    assert await there() == others | {"faq": "One.", "faq#2": "Two.", "faq#3": "Three."}
+    assert await there() == others | {"faq": "One.", two: "Two.", three: "Three."}
     board = await Collection.create(name="Board", audience=Audience.NAMED)
-    second = await Document.get(key="faq#2")
+    second = await Document.get(key=two)
     await world.knowledge.move([second.id], board.id)
-    await upload("One.", "Two, changed.")
-    assert await there() == others | {"faq": "One.", "faq#2": "Two, changed."}
-    assert (await row(second)).collection_id == board.id
+    between = f"faq#{content_name('Between.')}"
+    await upload("One.", "Between.", "Two.")
+    assert await there() == others | {"faq": "One.", between: "Between.", two: "Two."}
+    assert await row(second) == second
+    assert ((await row(second)).collection_id, (await row(second)).version) == (board.id, 1)
     assert "Three." not in await world.found("Three.")
+    # As earlier versions of this product have named it.
+    await Document.filter(id=second.id).update(key="faq#2")
+    await upload("One.", "Two.")
+    assert await there() == others | {"faq": "One.", two: "Two."}
+    assert ((await row(second)).collection_id, (await row(second)).version) == (board.id, 1)
     await upload("Only one.")
     assert await there() == others | {"faq": "Only one."}
 
@@ -385,9 +315,8 @@ async def test_what_was_sent_goes_before_what_is_embedded_again(world: World) ->
         await IngestionTask.create(document=document, kind=TaskKind.STORED, next_attempt_at=now)
     world.clock.forward(seconds=1)
     fresh = await world.send("A new one.")
-    claimed = await world.queue._claim()
-    assert claimed is not None
-    assert claimed.document_id == fresh.id
+    claimed = await world.queue._claim(1)
+    assert [one.task.document_id for one in claimed] == [fresh.id]
 
 
 async def test_a_task_without_its_document_goes(world: World) -> None:
@@ -417,3 +346,20 @@ async def test_a_change_that_the_index_did_not_take_is_caught_up_with(world: Wor
     assert await world.found() == []
     assert await world.knowledge.catch_up() is True
     assert await world.found() == [TENT]
+
+
+async def test_what_failed_and_is_sent_again_gets_its_new_title(world: World) -> None:
+    """At once, since there is no version whose title it could be; also if it fails again."""
+
+    def broken(title: str | None, name: str) -> Submission:
+        return file_submission(Properties(title=title), name, b"\xff", max_mb=1)
+
+    document = await world.submit(broken("Old", "old.md"))
+    await world.queue.run_due()
+    for title, name, shown in (("New", "old.md", "New"), (None, "newest.md", "newest.md")):
+        again = await world.submit(broken(title, name))
+        assert (again.id, again.title, again.status) == (document.id, shown, DocumentStatus.PENDING)
+        await world.queue.run_due()
+        failed = await row(document)
+        assert (failed.title, failed.status) == (shown, DocumentStatus.FAILED)
+    assert failed.source == "newest.md"

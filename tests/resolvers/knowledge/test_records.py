@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from models.chunk import Chunk
 from models.document import Document, DocumentStatus
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import FolderSync, sync_folder
-from resolvers.knowledge.records import file_of
+from resolvers.knowledge.records import content_name, file_of
 from tests.application import test_settings
 from tests.rag.loading.writers import manual_pdf
 from wiring import Parts, create_knowledge, prepare_knowledge
@@ -56,11 +57,11 @@ async def test_each_line_is_a_document_that_follows_its_record(
         {"title": "Third", "text": "Boots."},
     )
     assert await sync_folder(knowledge, folder) == FolderSync(3, 0, 0, 0)
-    assert await titles() == {"a.jsonl#3": "Third", "a.jsonl#x": "X", "a.jsonl#y": "Y"}
+    third = f"a.jsonl#{content_name('Boots.')}"
+    assert await titles() == {third: "Third", "a.jsonl#x": "X", "a.jsonl#y": "Y"}
     assert (knowledge.progress.documents, knowledge.progress.ready) == (3, 3)
-    rows = await Document.all().order_by("folder_path")
-    sources = [row.source for row in rows]
-    assert sources == ["a.jsonl#3", "https://a.example/x", "a.jsonl#y"]
+    sources = {row.source for row in await Document.all()}
+    assert sources == {third, "https://a.example/x", "a.jsonl#y"}
     assert await sync_folder(knowledge, folder) == FolderSync(0, 3, 0, 0)
     write_lines(
         file,
@@ -74,6 +75,46 @@ async def test_each_line_is_a_document_that_follows_its_record(
     (folder / ".empty").touch()
     assert await sync_folder(knowledge, folder) == FolderSync(0, 0, 2, 0)
     assert await titles() == {}
+
+
+async def test_a_record_without_a_key_stays_the_same_document(
+    knowledge: KnowledgeBase, tmp_path: Path
+) -> None:
+    """Wherever it stands: a line that is put before others embeds only itself, and what was cited
+    is where it was. Equal records are told apart by their number."""
+    folder = tmp_path / "kb"
+    texts = ["Tents weigh two kilograms.", "Boots.", "Boots."]
+    write_lines(folder / "a.jsonl", *({"text": text} for text in texts))
+    assert await sync_folder(knowledge, folder) == FolderSync(3, 0, 0, 0)
+    before = {row.id: row.folder_path for row in await Document.all()}
+    boots = f"a.jsonl#{content_name('Boots.')}"
+    assert {boots, f"{boots}-2"} < set(before.values())
+    chunks = await Chunk.all().order_by("id").values_list("id", flat=True)
+    write_lines(folder / "a.jsonl", {"text": "New."}, *({"text": text} for text in texts))
+    assert await sync_folder(knowledge, folder) == FolderSync(1, 3, 0, 0)
+    after = {row.id: row.folder_path for row in await Document.all()}
+    assert before.items() < after.items()
+    assert (await Chunk.all().order_by("id").values_list("id", flat=True))[:3] == chunks
+    assert (await Document.get(content=texts[0])).title == texts[0]
+
+
+async def test_a_record_that_was_known_by_its_line_keeps_its_document(
+    knowledge: KnowledgeBase, tmp_path: Path
+) -> None:
+    """As earlier versions have named it: it gets its new name, and nothing is embedded."""
+    folder = tmp_path / "kb"
+    write_lines(
+        folder / "a.jsonl", {"title": "A", "text": "Tents."}, {"title": "B", "text": "Ski."}
+    )
+    await sync_folder(knowledge, folder)
+    documents = await Document.all().order_by("title")
+    for number, document in enumerate(documents, start=1):
+        await Document.filter(id=document.id).update(folder_path=f"a.jsonl#{number}")
+    assert await sync_folder(knowledge, folder) == FolderSync(0, 2, 0, 0)
+    assert await titles() == {document.folder_path: document.title for document in documents}
+    assert [row.id for row in await Document.all().order_by("title")] == [
+        document.id for document in documents
+    ]
 
 
 async def test_a_mapping_beside_the_file_names_its_fields(

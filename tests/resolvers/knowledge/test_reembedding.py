@@ -114,7 +114,7 @@ async def test_a_crash_between_keeps_what_was_embedded(world: World) -> None:
     await knowledge.open()
     first = await Document.all().order_by("id").first()
     assert first is not None
-    await knowledge.embed_again(first, stored_source(first))
+    await knowledge.embed_again(first, stored_source(first, first.content))
     await world.close(knowledge)
 
     embedder = FakeEmbedder(dimension=32)

@@ -27,12 +27,13 @@ async def opened(store: Store, folder: Path) -> KnowledgeBase:
 
 
 async def until(knowledge: KnowledgeBase, titles: set[str]) -> None:
+    """Until the database has documents of these titles, and the index as well."""
     while True:
         rows = await Document.filter(deleted_at__isnull=True)
-        if {row.title for row in rows} == titles:
-            assert knowledge.index.document_ids() == {str(row.id) for row in rows}
+        ids = {str(row.id) for row in rows}
+        if {row.title for row in rows} == titles and knowledge.index.document_ids() == ids:
             return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.01)
 
 
 async def ended(task: asyncio.Task[None]) -> None:
