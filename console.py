@@ -8,7 +8,8 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from resolvers.knowledge.base import IndexProgress, KnowledgeBase
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.state import IndexProgress
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 

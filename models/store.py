@@ -41,6 +41,7 @@ MODEL_MODULES = [
     "models.approved_answer",
     "models.unanswered",
     "models.second_factor",
+    "models.security_event",
 ]
 
 

@@ -13,15 +13,24 @@ from tortoise.queryset import QuerySet
 from models.api_key import ApiScope
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
+from models.security_event import EventKind, EventOutcome
 from models.user import User
 from resolvers import email_address, second_factor
 from resolvers.api_keys import find_key
 from resolvers.attempts import PASSWORD_TRIES, Rule, network_of
+from resolvers.audit import note, note_closed_account, note_stranger
 from resolvers.context import Context, Services, Viewer
 from resolvers.display_name import check_name
-from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
+from resolvers.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidInput,
+    InvalidToken,
+    RateLimited,
+)
 from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
+from resolvers.text import storable
 from resolvers.tokens import (
     EMAIL_PREFIX,
     KEY_PREFIX,
@@ -83,6 +92,7 @@ async def register(
     check_password(password, email, name=name)
     await take_mail(context, email)
     password_hash = await services.passwords.hash(password)
+    network = network_of(context.address)[:45]
 
     user = await User.get_or_none(email=email)
     joined: list[UUID] = []
@@ -93,8 +103,9 @@ async def register(
                     email=email, display_name=name, password_hash=password_hash
                 )
                 await _send_verification(
-                    services, user, context.language_of(user), password_hash, name
+                    services, user, context.language_of(user), password_hash, name, network
                 )
+                await note(context, EventKind.REGISTERED, actor=user.id)
                 if not services.require_verified_email:
                     joined = await accept_invitations(services, user)
         except IntegrityError:
@@ -103,45 +114,23 @@ async def register(
                 raise
     elif user.email_verified_at is None:
         async with services.store.transaction():
-            await _send_verification(services, user, context.language_of(user), password_hash, name)
+            await _send_verification(
+                services, user, context.language_of(user), password_hash, name, network
+            )
+            await note(context, EventKind.REGISTERED, concerns=user.id, detail="AGAIN")
     else:
-        await services.mailer.send_account_exists(email, context.language_of(user))
+        async with services.store.transaction():
+            await services.mailer.send_account_exists(email, context.language_of(user))
+            await note(
+                context,
+                EventKind.REGISTERED,
+                concerns=user.id,
+                detail="HAS_ACCOUNT",
+                outcome=EventOutcome.REFUSED,
+            )
     services.mailer.wake()
     announce_participants(services, joined)
     return Registration(email=email, verification_required=services.require_verified_email)
-
-
-async def verify_email(context: Context, token: str) -> User:
-    """Confirm the address that the token was sent to.
-
-    A token counts once. Opened again within its lifetime, it answers the same as the first time
-    as long as it changes nothing: mail scanners and double clicks open links twice, and the person
-    should not see a failure after a success.
-
-    Raises:
-        InvalidToken
-    """
-    services = context.services
-    row = await find_email_token(token, EmailPurpose.VERIFY)
-    now = services.clock.now()
-    if row is None or row.expires_at <= now or row.email != row.user.email:
-        raise unusable_link()
-    joined: list[UUID] = []
-    ended: set[UUID] = set()
-    async with services.store.transaction():
-        if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
-            if await User.filter(
-                id=row.user_id, email=row.email, email_verified_at__isnull=True
-            ).update(email_verified_at=now):
-                ended = await _take_registration(services, row)
-            joined = await accept_invitations(services, row.user)
-    services.access.end_logins(ended)
-    announce_participants(services, joined)
-    user = await User.get_or_none(id=row.user_id, email=row.email)
-    if user is None or user.email_verified_at is None:
-        # The account or its address changed after the token was used, or just now.
-        raise unusable_link()
-    return user
 
 
 async def resend_verification(context: Context, email: str) -> None:
@@ -174,6 +163,8 @@ async def resend_verification(context: Context, email: str) -> None:
                 context.language_of(user),
                 None if newest is None else newest.password_hash,
                 None if newest is None else newest.display_name,
+                # That of the registration: whoever asks for the mail need not be who registered.
+                None if newest is None else newest.network,
             )
     services.mailer.wake()
 
@@ -194,27 +185,13 @@ async def take_mail(context: Context, email: str) -> None:
     )
 
 
-async def _take_registration(services: Services, row: EmailToken) -> set[UUID]:
-    """Give the account the password and the name of the registration whose link was opened. Logins
-    with another password are ended, and returned."""
-    user = await User.get(id=row.user_id)
-    ended: set[UUID] = set()
-    if row.password_hash is not None and row.password_hash != user.password_hash:
-        await User.filter(id=user.id).update(
-            password_hash=row.password_hash, display_name=row.display_name or user.display_name
-        )
-        ended = await end_logins(services, Login.filter(user_id=user.id))
-        log.warning("User %s: the address was confirmed with another registration", user.id)
-    await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
-    return ended
-
-
 async def _send_verification(
     services: Services,
     user: User,
     language: Language,
     password_hash: str | None,
     display_name: str | None,
+    network: str | None,
 ) -> None:
     token, token_hash = new_opaque_token(EMAIL_PREFIX)
     await EmailToken.create(
@@ -225,6 +202,7 @@ async def _send_verification(
         expires_at=services.clock.now() + VERIFICATION_LIFETIME,
         password_hash=password_hash,
         display_name=display_name,
+        network=network,
     )
     await services.mailer.send_verification(user.email, token, language)
 
@@ -263,17 +241,29 @@ async def login(
     except InvalidInput:
         known = False
     key = f"{email} {network_of(context.address)}"
-    async with services.attempts.turn(PASSWORD_TRIES, key):
+    try:
+        async with services.attempts.turn(PASSWORD_TRIES, key):
+            user = await User.get_or_none(email=email) if known else None
+            right = await services.passwords.verify(user.password_hash if user else None, password)
+            if user is None or not right:
+                concerns = None if user is None else user.id
+                await note_stranger(context, EventKind.LOGIN_FAILED, concerns=concerns)
+                raise InvalidCredentials
+            await services.attempts.forgive(PASSWORD_TRIES, key)
+    except RateLimited:
         user = await User.get_or_none(email=email) if known else None
-        right = await services.passwords.verify(user.password_hash if user else None, password)
-        if user is None or not right:
-            raise InvalidCredentials
-        await services.attempts.forgive(PASSWORD_TRIES, key)
+        concerns = None if user is None else user.id
+        await note_stranger(
+            context, EventKind.LOGIN_BLOCKED, concerns=concerns, outcome=EventOutcome.REFUSED
+        )
+        raise
     if services.require_verified_email and user.email_verified_at is None:
+        await note_closed_account(context, user.id, "EMAIL_NOT_VERIFIED")
         raise EmailNotVerified
     if user.suspended_at is not None:
+        await note_closed_account(context, user.id, "SUSPENDED")
         raise InvalidCredentials("This account is suspended; ask an administrator.")
-    await second_factor.require_code(services, user, code)
+    await second_factor.require_code(context, user, code)
     if services.passwords.needs_rehash(user.password_hash):
         await _renew_hash(services, user, password)
     return await begin_login(context, user)
@@ -289,8 +279,8 @@ async def begin_login(context: Context, user: User) -> AuthTokensData:
             user=user,
             last_used_at=now,
             expires_at=now + REFRESH_LIFETIME,
-            user_agent=_storable(context.user_agent)[:300],
-            address=_storable(context.address)[:45],
+            user_agent=storable(context.user_agent, 300),
+            address=storable(context.address, 45),
         )
         refresh_token = await new_refresh_token(row)
         many = (
@@ -303,6 +293,7 @@ async def begin_login(context: Context, user: User) -> AuthTokensData:
             .values_list("id", flat=True)
         )
         ended = await end_logins(services, Login.filter(id__in=many)) if many else set()
+        await note(context, EventKind.LOGGED_IN, actor=user.id, about=("Login", row.id))
     services.access.end_logins(ended)
     return issue_tokens(services, user, row, refresh_token)
 
@@ -364,7 +355,16 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
         return issue_tokens(services, row.login.user, row.login, fresh)
     assert row.used_at is not None
     if row.used_at <= arrived:
-        ended = await end_logins(services, Login.filter(id=row.login_id))
+        async with services.store.transaction():
+            ended = await end_logins(services, Login.filter(id=row.login_id))
+            if ended:
+                await note(
+                    context,
+                    EventKind.REFRESH_REPLAYED,
+                    concerns=row.login.user_id,
+                    about=("Login", row.login_id),
+                    outcome=EventOutcome.REFUSED,
+                )
         services.access.end_logins(ended)
         log.warning("A used refresh token came back: login %s was ended", row.login_id)
     raise _unusable_refresh_token()
@@ -403,7 +403,11 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
     logins = Login.filter(user_id=viewer.id, is_key=False)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
-    context.services.access.end_logins(await end_logins(context.services, logins))
+    kind = EventKind.LOGGED_OUT_EVERYWHERE if everywhere else EventKind.LOGGED_OUT
+    async with context.services.store.transaction():
+        ended = await end_logins(context.services, logins)
+        await note(context, kind, about=("Login", viewer.login.id))
+    context.services.access.end_logins(ended)
 
 
 async def set_language(context: Context, language: Language | None) -> User:
@@ -454,7 +458,7 @@ async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | Non
     if user.suspended_at is not None:
         return None, "This account is suspended; ask an administrator."
     scopes = frozenset(ApiScope(scope) for scope in key.scopes)
-    return Viewer(user=user, login=key.login, scopes=scopes), None
+    return Viewer(user=user, login=key.login, scopes=scopes, key_id=key.id), None
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -491,8 +495,3 @@ def unusable_link() -> InvalidToken:
 
 def _unusable_refresh_token() -> InvalidToken:
     return InvalidToken("The refresh token is invalid, used or expired; log in again.")
-
-
-def _storable(text: str) -> str:
-    """Header text without what databases refuse."""
-    return "".join(char for char in text if char != "\0" and not "\ud800" <= char <= "\udfff")

@@ -44,6 +44,9 @@ class Allowances:
     """In a minute; so are the others but the last."""
     messages_per_address: int = 0
     uploads_per_user: int = 0
+    manifests_per_user: int = 0
+    webhook_calls: int = 0
+    """Of one address."""
     tokens_per_day: int = 0
     """Of one user: prompts and answers."""
     reply_tokens: int = 6_000
@@ -121,6 +124,20 @@ class Rates:
             RateLimited
         """
         await self.take("uploads", self._allowances.uploads_per_user, "user", str(user_id))
+
+    async def take_manifest(self, user_id: UUID) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("manifests", self._allowances.manifests_per_user, "user", str(user_id))
+
+    async def take_webhook_call(self, address: str) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("webhook", self._allowances.webhook_calls, "address", address)
 
     async def reserve_tokens(self, user_id: UUID) -> Reservation:
         """A place for one reply in the user's budget of this day. Of any number that come at once,

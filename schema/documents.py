@@ -14,8 +14,8 @@ from strawberry.file_uploads import Upload
 
 from models.user import EDITORS
 from resolvers.knowledge import documents, manifest, progress
-from resolvers.knowledge.base import IndexProgress as Progress
 from resolvers.knowledge.field_mapping import Names
+from resolvers.knowledge.state import IndexProgress as Progress
 from resolvers.knowledge.submission import Properties
 from schema.absent import given
 from schema.chat import Deleted, DeleteResult
@@ -37,7 +37,9 @@ _KEY = (
 class AddDocumentInput:
     title: str = strawberry.field(description="Its title, 1 to 300 characters.")
     content: str = strawberry.field(
-        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them."
+        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them, and "
+        "no more than a request holds (1 MB, unless the operator has set MAX_BODY_MB). A longer "
+        "one goes by uploadDocument."
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE + "document if not given.")
     category: str | None = strawberry.field(
@@ -135,7 +137,8 @@ class UpdateDocumentInput:
         default=UNSET, description="A new title, 1 to 300 characters."
     )
     content: str | None = strawberry.field(
-        default=UNSET, description="A new text, 1 to 2,000,000 characters."
+        default=UNSET,
+        description="A new text, 1 to 2,000,000 characters, and no more than a request holds.",
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE)
     category: str | None = strawberry.field(default=UNSET, description=_CATEGORY)
@@ -188,7 +191,7 @@ DocumentResult: TypeAlias = Annotated[
     strawberry.union("DocumentResult", description="The outcome of a change of a document."),
 ]
 ManifestResult: TypeAlias = Annotated[
-    ManifestDifference | InvalidInput | NotFound,
+    ManifestDifference | InvalidInput | NotFound | RateLimited,
     strawberry.union("ManifestResult", description="The outcome of comparing a manifest."),
 ]
 
@@ -317,7 +320,10 @@ class DocumentMutation:
         ],
         entries: Annotated[
             list[ManifestEntry],
-            strawberry.argument(description="All documents of the source, at most 10,000."),
+            strawberry.argument(
+                description="All documents of the source, at most 10,000 and what a request holds: "
+                "1 MB, unless the operator has set MAX_BODY_MB."
+            ),
         ],
         delete_missing: Annotated[
             bool | None,

@@ -42,29 +42,12 @@ from resolvers.knowledge.passages import (
     read_entries,
     read_vectors,
 )
+from resolvers.knowledge.state import IndexProgress, NotReady, Superseded
 
 log = logging.getLogger("groundql.knowledge")
 
 # Below it a change of the index takes about a millisecond.
 _INLINE_CHANGE_LIMIT = 5_000
-
-
-class NotReady(Exception):
-    """The knowledge base cannot be searched, and will not be: the message says why."""
-
-
-class Superseded(Exception):
-    """The document was deleted or sent anew while a version of it was being made."""
-
-
-@dataclass(frozen=True, slots=True)
-class IndexProgress:
-    """How far the indexing is. `documents` is how many there are, `chunks` what is searchable."""
-
-    documents: int
-    ready: int
-    failed: int
-    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,13 +375,19 @@ class KnowledgeBase:
         return await read_chunk_ids(document, model_key=self.model_key)
 
     async def remove(
-        self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
+        self,
+        document: Document,
+        *,
+        keep_path: bool = False,
+        collection_id: UUID | None = None,
+        within: Callable[[], Awaitable[None]] | None = None,
     ) -> bool:
         """Delete a document: its passages and text go, a tombstone stays for old replies' logs.
         False if it was deleted before.
 
         With `keep_path`, the folder's synchronisation leaves its file alone until that changes.
         With `collection_id`, only if it is there now: False, and nothing done, if it was moved.
+        `within` runs in the same transaction.
         """
         async with self._writing:
             async with self.store.transaction():
@@ -418,29 +407,41 @@ class KnowledgeBase:
                     return False
                 await IngestionTask.filter(document_id=document.id).delete()
                 await Chunk.filter(document_id=document.id).delete()
+                if within is not None:
+                    await within()
                 revision = await self._bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    index.remove_documents([str(document.id)])
+            for index in self._indexes():
+                index.remove_documents([str(document.id)])
             self._see(revision)
             self._forget()
         return True
 
-    async def move(self, document_ids: Sequence[UUID], collection_id: UUID) -> None:
-        """Put documents into another collection: from now on its audience sees them."""
+    async def move(
+        self,
+        document_ids: Sequence[UUID],
+        collection_id: UUID,
+        *,
+        within: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Put documents into another collection: from now on its audience sees them. `within` runs
+        in the same transaction."""
         async with self._writing:
             async with self.store.transaction():
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
+                if within is not None:
+                    await within()
                 revision = await self._bump_revision()
-            # Before the first start has made it, there is no index that could be wrong.
-            for index in (self._index, self._old.index if self._old else None):
-                if index is not None:
-                    for document_id in document_ids:
-                        index.move(str(document_id), collection_key(collection_id))
+            for index in self._indexes():
+                for document_id in document_ids:
+                    index.move(str(document_id), collection_key(collection_id))
             self._see(revision)
             self._forget()
+
+    def _indexes(self) -> list[KnowledgeIndex]:
+        """Before the first start has made one, there is none that could be wrong."""
+        found = (self._index, self._old.index if self._old else None)
+        return [index for index in found if index is not None]
 
     def _forget(self) -> None:
         self._passages.forget()

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from resolvers.context import Context
-from resolvers.knowledge.base import IndexProgress
+from resolvers.knowledge.state import IndexProgress
 
 # A reader gets at most one state in so many seconds: thousands of short documents go by quickly.
 PACE: Final = 0.1

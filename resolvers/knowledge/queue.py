@@ -19,10 +19,11 @@ from rag.errors import LoadingError
 from rag.loading import FieldMapping
 from rag.types import SourceDocument
 from resolvers.clock import Clock
-from resolvers.knowledge.base import KnowledgeBase, Superseded
+from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.parsing import Parser
 from resolvers.knowledge.records import is_record_file
 from resolvers.knowledge.reembedding import stored_source
+from resolvers.knowledge.state import Superseded
 from resolvers.knowledge.submission import add_records, vanished_records
 
 log = logging.getLogger("groundql.ingestion")

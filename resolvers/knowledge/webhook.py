@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 from models.collection import Collection
 from models.document import Document
 from models.ingestion import WebhookDelivery
+from models.security_event import EventKind
+from resolvers.audit import Origin, write
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
 from resolvers.knowledge.documents import told
@@ -83,7 +86,9 @@ def read_delivery(body: object, read_id: ReadId) -> Delivery:
     return Delivery(read, paths, keys, collection_id)
 
 
-async def take_delivery(services: Services, delivery_id: str, delivery: Delivery) -> dict[str, Any]:
+async def take_delivery(
+    services: Services, delivery_id: str, delivery: Delivery, origin: Origin
+) -> dict[str, Any]:
     """Store a call's documents and delete what it names; the same id again changes nothing.
 
     Gives `{"documents": [{"key", "id"}], "deleted": [keys]}` with the ids of rows, the same for the
@@ -101,7 +106,9 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
     for key in delivery.delete:
         document = await Document.get_or_none(key=key, deleted_at__isnull=True)
         if document is not None and await services.knowledge.remove(
-            document, collection_id=delivery.collection_id
+            document,
+            collection_id=delivery.collection_id,
+            within=partial(_note, services, EventKind.DOCUMENT_DELETED, document.id, origin),
         ):
             deleted.append(key)
     async with services.store.transaction():
@@ -114,6 +121,8 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
             await _submit(services, path, one)
             for path, one in zip(delivery.paths, delivery.documents, strict=True)
         ]
+        for document in documents:
+            await _note(services, EventKind.DOCUMENT_ADDED, document.id, origin)
         answer = {
             "documents": [
                 {"key": one.properties.key, "id": str(document.id)}
@@ -126,6 +135,12 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
         )
     await told(services)
     return answer
+
+
+async def _note(services: Services, kind: EventKind, document_id: UUID, origin: Origin) -> None:
+    """No person has done it: whoever has the secret."""
+    about = ("Document", document_id)
+    await write(services.clock.now(), kind, origin, about=about, detail="WEBHOOK")
 
 
 async def _check_collections(delivery: Delivery) -> None:

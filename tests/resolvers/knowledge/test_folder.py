@@ -15,8 +15,9 @@ from models.errors import StoreUnavailable
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
-from resolvers.knowledge.base import KnowledgeBase, NotReady
+from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import FolderSync, Stamp, sync_folder
+from resolvers.knowledge.state import NotReady
 from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, prepare_knowledge
 

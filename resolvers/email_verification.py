@@ -1,0 +1,123 @@
+"""Confirming the address of an account, by the link in a mail.
+
+Whoever opens the link need not be who registered: a stranger may have given the address. So the
+password counts as well. Given with the link, it is the account's from then on; without it, the link
+is taken only where the registration came from.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from models.email_change import EmailChange
+from models.email_token import EmailPurpose, EmailToken
+from models.login import Login
+from models.second_factor import RecoveryCode, SecondFactor
+from models.security_event import EventKind
+from models.user import User
+from resolvers.account import end_logins, find_email_token, unusable_link
+from resolvers.attempts import network_of
+from resolvers.audit import note
+from resolvers.context import Context, Services
+from resolvers.errors import InvalidInput
+from resolvers.passwords import check_password
+from resolvers.sharing import accept_invitations, announce_participants
+
+log = logging.getLogger("groundql.accounts")
+
+ELSEWHERE = (
+    "You registered from another place, so give your password, too. If you did not register, give "
+    "a new one: the account is yours then, and the other password counts no more."
+)
+
+
+async def verify_email(context: Context, token: str, password: str | None = None) -> User:
+    """Confirm the address that the token was sent to. With `password`, that is the account's from
+    now on; if it is another one than that of the registration, everything that was set up with the
+    other one ends: logins, API keys, the second factor.
+
+    A token counts once. Opened again within its lifetime, it answers the same as the first time
+    as long as it changes nothing: mail scanners and double clicks open links twice, and the person
+    should not see a failure after a success.
+
+    Raises:
+        InvalidToken
+        InvalidInput: the password cannot be accepted; or there is none, and neither the network of
+            the registration nor a login of the account. The token is not used up.
+    """
+    services = context.services
+    row = await find_email_token(token, EmailPurpose.VERIFY)
+    now = services.clock.now()
+    if row is None or row.expires_at <= now or row.email != row.user.email:
+        raise unusable_link()
+    chosen = await _choose_password(context, row, password)
+    joined: list[UUID] = []
+    ended: set[UUID] = set()
+    async with services.store.transaction():
+        if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
+            if await User.filter(
+                id=row.user_id, email=row.email, email_verified_at__isnull=True
+            ).update(email_verified_at=now):
+                ended = await _take_registration(services, row, chosen)
+                detail = "PASSWORD_SET" if chosen not in (None, row.password_hash) else ""
+                await note(context, EventKind.EMAIL_VERIFIED, actor=row.user_id, detail=detail)
+            joined = await accept_invitations(services, row.user)
+    services.access.end_logins(ended)
+    announce_participants(services, joined)
+    user = await User.get_or_none(id=row.user_id, email=row.email)
+    if user is None or user.email_verified_at is None:
+        # The account or its address changed after the token was used, or just now.
+        raise unusable_link()
+    return user
+
+
+async def _choose_password(context: Context, row: EmailToken, password: str | None) -> str | None:
+    """The hash of the password that the account gets; None if it keeps what it has.
+
+    Raises:
+        InvalidToken, InvalidInput
+    """
+    passwords, user = context.services.passwords, row.user
+    if row.used_at is not None or user.email_verified_at is not None:
+        # Nothing is set any more, and nobody shall believe that it was.
+        if password is not None and not await passwords.verify(user.password_hash, password):
+            raise unusable_link()
+        return None
+    if password is None:
+        here = row.network is not None and row.network == network_of(context.address)
+        if not here and (context.viewer is None or context.viewer.id != user.id):
+            raise InvalidInput("password", ELSEWHERE)
+        return row.password_hash
+    registered = row.password_hash or user.password_hash
+    if await passwords.verify(registered, password):
+        return registered
+    check_password(
+        password, user.email, name=row.display_name or user.display_name, field="password"
+    )
+    return await passwords.hash(password)
+
+
+async def _take_registration(
+    services: Services, row: EmailToken, password_hash: str | None
+) -> set[UUID]:
+    """Give the account its password, and the name of the registration whose link was opened. What
+    was set up with another password goes; the logins that ended are returned."""
+    user = await User.get(id=row.user_id)
+    ended: set[UUID] = set()
+    if password_hash is not None and password_hash != user.password_hash:
+        await User.filter(id=user.id).update(
+            password_hash=password_hash, display_name=row.display_name or user.display_name
+        )
+        ended = await end_logins(services, Login.filter(user_id=user.id))
+        await forget_former_holder(user.id)
+        log.warning("User %s: the address was confirmed with another password", user.id)
+    await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
+    return ended
+
+
+async def forget_former_holder(user_id: UUID) -> None:
+    """In a transaction: drop what somebody may have set up who never proved the mailbox."""
+    await SecondFactor.filter(user_id=user_id).delete()
+    await RecoveryCode.filter(user_id=user_id).delete()
+    await EmailChange.filter(user_id=user_id, done_at__isnull=True).delete()
