@@ -1,8 +1,8 @@
 """Confirming the address of an account, by the link in a mail.
 
-Whoever opens the link need not be who registered: a stranger may have given the address. So the
-password counts as well. Given with the link, it is the account's from then on; without it, the link
-is taken only where the registration came from.
+Whoever opens the link need not be who registered: a stranger may have given the address, and would
+have a confirmed account then with a password of theirs. So whoever confirms must show to be who
+registered, too: by the password, or by being where the registration came from.
 """
 
 from __future__ import annotations
@@ -21,21 +21,15 @@ from resolvers.attempts import network_of
 from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput
-from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
 
 log = logging.getLogger("groundql.accounts")
 
-ELSEWHERE = (
-    "You registered from another place, so give your password, too. If you did not register, give "
-    "a new one: the account is yours then, and the other password counts no more."
-)
-
 
 async def verify_email(context: Context, token: str, password: str | None = None) -> User:
-    """Confirm the address that the token was sent to. With `password`, that is the account's from
-    now on; if it is another one than that of the registration, everything that was set up with the
-    other one ends: logins, API keys, the second factor.
+    """Confirm the address that the token was sent to, for whoever has registered with it: with the
+    password of the registration, or without one from the network that it came from or with a login
+    of the account.
 
     A token counts once. Opened again within its lifetime, it answers the same as the first time
     as long as it changes nothing: mail scanners and double clicks open links twice, and the person
@@ -43,15 +37,14 @@ async def verify_email(context: Context, token: str, password: str | None = None
 
     Raises:
         InvalidToken
-        InvalidInput: the password cannot be accepted; or there is none, and neither the network of
-            the registration nor a login of the account. The token is not used up.
+        InvalidInput: the password is another one, or missing. The token is not used up.
     """
     services = context.services
     row = await find_email_token(token, EmailPurpose.VERIFY)
     now = services.clock.now()
     if row is None or row.expires_at <= now or row.email != row.user.email:
         raise unusable_link()
-    chosen = await _choose_password(context, row, password)
+    await _check_registrant(context, row, password)
     joined: list[UUID] = []
     ended: set[UUID] = set()
     async with services.store.transaction():
@@ -59,9 +52,8 @@ async def verify_email(context: Context, token: str, password: str | None = None
             if await User.filter(
                 id=row.user_id, email=row.email, email_verified_at__isnull=True
             ).update(email_verified_at=now):
-                ended = await _take_registration(services, row, chosen)
-                detail = "PASSWORD_SET" if chosen not in (None, row.password_hash) else ""
-                await note(context, EventKind.EMAIL_VERIFIED, actor=row.user_id, detail=detail)
+                ended = await _take_registration(services, row)
+                await note(context, EventKind.EMAIL_VERIFIED, actor=row.user_id)
             joined = await accept_invitations(services, row.user)
     services.access.end_logins(ended)
     announce_participants(services, joined)
@@ -72,46 +64,40 @@ async def verify_email(context: Context, token: str, password: str | None = None
     return user
 
 
-async def _choose_password(context: Context, row: EmailToken, password: str | None) -> str | None:
-    """The hash of the password that the account gets; None if it keeps what it has.
-
-    Raises:
-        InvalidToken, InvalidInput
+async def _check_registrant(context: Context, row: EmailToken, password: str | None) -> None:
     """
-    passwords, user = context.services.passwords, row.user
-    if row.used_at is not None or user.email_verified_at is not None:
-        # Nothing is set any more, and nobody shall believe that it was.
-        if password is not None and not await passwords.verify(user.password_hash, password):
-            raise unusable_link()
-        return None
-    if password is None:
-        here = row.network is not None and row.network == network_of(context.address)
-        if not here and (context.viewer is None or context.viewer.id != user.id):
-            raise InvalidInput("password", ELSEWHERE)
-        return row.password_hash
-    registered = row.password_hash or user.password_hash
-    if await passwords.verify(registered, password):
-        return registered
-    check_password(
-        password, user.email, name=row.display_name or user.display_name, field="password"
-    )
-    return await passwords.hash(password)
+    Raises:
+        InvalidInput
+    """
+    if password is not None:
+        registered = row.password_hash or row.user.password_hash
+        if not await context.services.passwords.verify(registered, password):
+            raise InvalidInput(
+                "password",
+                "This is not the password of the registration. If you did not register, set a new "
+                'one with "forgotten password".',
+            )
+    elif row.used_at is None and row.user.email_verified_at is None:
+        here = row.network is not None and row.network == network_of(context.address)[:45]
+        if not here and (context.viewer is None or context.viewer.id != row.user_id):
+            raise InvalidInput(
+                "password",
+                "You registered from another place: give the password of your registration, too.",
+            )
 
 
-async def _take_registration(
-    services: Services, row: EmailToken, password_hash: str | None
-) -> set[UUID]:
-    """Give the account its password, and the name of the registration whose link was opened. What
+async def _take_registration(services: Services, row: EmailToken) -> set[UUID]:
+    """Give the account the password and the name of the registration whose link was opened. What
     was set up with another password goes; the logins that ended are returned."""
     user = await User.get(id=row.user_id)
     ended: set[UUID] = set()
-    if password_hash is not None and password_hash != user.password_hash:
+    if row.password_hash is not None and row.password_hash != user.password_hash:
         await User.filter(id=user.id).update(
-            password_hash=password_hash, display_name=row.display_name or user.display_name
+            password_hash=row.password_hash, display_name=row.display_name or user.display_name
         )
         ended = await end_logins(services, Login.filter(user_id=user.id))
         await forget_former_holder(user.id)
-        log.warning("User %s: the address was confirmed with another password", user.id)
+        log.warning("User %s: the address was confirmed with another registration", user.id)
     await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
     return ended
 

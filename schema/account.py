@@ -218,9 +218,8 @@ class AccountMutation:
         password: Annotated[
             str | None,
             strawberry.argument(
-                description="The password of the registration. Another one becomes the account's, "
-                "and all that was set up with the other one ends: logins, API keys, the second "
-                "factor."
+                description="The password of the registration. Another one is InvalidInput, and "
+                "the link goes on to work."
             ),
         ] = UNSET,
     ) -> VerifyEmailResult:

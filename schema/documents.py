@@ -37,9 +37,9 @@ _KEY = (
 class AddDocumentInput:
     title: str = strawberry.field(description="Its title, 1 to 300 characters.")
     content: str = strawberry.field(
-        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them, and "
-        "no more than a request holds (1 MB, unless the operator has set MAX_BODY_MB). A longer "
-        "one goes by uploadDocument."
+        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them, "
+        "and no more than a request holds (1 MB, unless the operator has set MAX_BODY_MB). A "
+        "longer one goes by uploadDocument."
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE + "document if not given.")
     category: str | None = strawberry.field(

@@ -67,7 +67,7 @@ _KINDS: Final = {
     "BACKUP_RESTORED": "A backup was restored on the command line.",
     "SIGNING_KEY_CHANGED": "The server was started with other keys than before.",
 }
-describe_enum(EventKind, "What happened.", _KINDS)
+describe_enum(EventKind, "What happened.", _KINDS, name="SecurityEventKind")
 describe_enum(
     EventOutcome,
     "How it ended.",
@@ -76,6 +76,7 @@ describe_enum(
         "FAILED": "It was tried with something wrong.",
         "REFUSED": "It was not allowed.",
     },
+    name="SecurityEventOutcome",
 )
 
 

@@ -22,12 +22,14 @@ POSTGRES = [
     """
     CREATE FUNCTION refuse_security_event() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        IF TG_OP = 'DELETE' THEN
+        IF TG_OP = 'UPDATE' THEN
+            RAISE EXCEPTION 'security events are never changed' USING ERRCODE = '23001';
+        ELSIF TG_OP = 'DELETE' THEN
             IF OLD.created_at < now() - interval '30 days' THEN
                 RETURN OLD;
             END IF;
         END IF;
-        RAISE EXCEPTION 'security events are never changed, and kept for 30 days';
+        RAISE EXCEPTION 'security events are kept for 30 days' USING ERRCODE = '23001';
     END
     $$
     """,
