@@ -63,6 +63,7 @@ from web.hooks import ApplicationHooks
 from web.jwks import jwks_routes
 from web.logs import configure_logging
 from web.pages import routes
+from web.requests import RequestIds, log_operation
 from web.webhook import webhook_routes
 from wiring import (
     Parts,
@@ -105,6 +106,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(RequestIds, logged=settings.logs_requests),
             Middleware(SecurityHeaders, https=settings.base_url.startswith("https://")),
             Middleware(
                 CORSMiddleware,
@@ -225,6 +227,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
         persisted=PersistedQueries(trusted),
+        ended=log_operation if settings.logs_requests else None,
     )
     access.start(OpenDevices(endpoint, tokens, parts.clock))
     app.state.endpoint = endpoint

@@ -272,7 +272,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = Field(
         SecretStr(""),
         description="smtp://user:password@host:port (STARTTLS where offered) or smtps://…. "
-        "Empty: mails are written to the log and to DATA_DIR/outbox.",
+        "Empty: mails are written as files to DATA_DIR/outbox.",
     )
     email_from: str = Field(
         "GroundQL <noreply@localhost>", description="Sender of the server's mails."

@@ -20,6 +20,7 @@ from strawberry.types.graphql import OperationType
 from transport.body import Parameters, parse_json_body, parse_url
 from transport.direct import Direct
 from transport.encoding import encode_json
+from transport.endings import OnEnding, Record
 from transport.errors import SERVICE_UNAVAILABLE, RequestError, internal_error
 from transport.hooks import Connection, Hooks
 from transport.limits import Limits
@@ -64,6 +65,7 @@ class Exchange:
         connection: Connection,
         *,
         persisted: PersistedQueries,
+        ended: OnEnding | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -79,6 +81,7 @@ class Exchange:
         self._method: str = scope["method"]
         self._form: FormData | None = None
         self.stream: Stream | None = None
+        self._record = Record(ended)
 
     async def run(self, *, refuse: bool = False) -> None:
         """Answer the request; with `refuse`, by 503 alone."""
@@ -87,6 +90,7 @@ class Exchange:
                 raise unavailable()
             form = self._negotiate()
             parameters = self._persisted.complete(await self._read())
+            self._record.parameters = parameters
             if form.streamed:
                 await self._stream(parameters, form)
             else:
@@ -103,6 +107,7 @@ class Exchange:
         finally:
             if self._form is not None:
                 await self._form.close()
+            self._record.end(self.connection)
 
     def end(self, payload: Payload) -> None:
         """End a streamed response with this error; any other answer is left to finish."""
@@ -188,6 +193,7 @@ class Exchange:
     async def _execute(self, parameters: Parameters, form: Form) -> None:
         try:
             async with self._hooks.operation(self.connection) as context:
+                self._record.context = context
                 result = await self._schema.execute(
                     parameters.query,
                     variable_values=parameters.variables,
@@ -204,6 +210,7 @@ class Exchange:
                 raise refusal from None
             payload = failure(refusal or error, self._hooks)
             body = encode_json(payload)
+        self._record.add_errors(payload)
         status = status_of(payload)
         if form is Form.JSON and status != 500:
             # The specification's rule for application/json: a well-formed request gets 200.
@@ -237,6 +244,7 @@ class Exchange:
             nonlocal refusal
             try:
                 async with self._hooks.operation(self.connection) as context:
+                    self._record.context = context
                     results = await self._schema.stream(
                         parameters.query,
                         variable_values=parameters.variables,
@@ -253,6 +261,7 @@ class Exchange:
                             if rejection is not None:
                                 raise rejection
                             payload = to_payload(result, self._hooks)
+                            self._record.add_errors(payload)
                             if stream.started or not is_request_error(result):
                                 await stream.event(payload)
                                 continue
@@ -262,8 +271,11 @@ class Exchange:
             except ClientDisconnect:
                 raise
             except Exception as error:
-                stream.fail(failure(error, self._hooks))
+                payload = failure(error, self._hooks)
+                self._record.add_errors(payload)
+                stream.fail(payload)
 
+        self._record.status = 200  # unless it is refused before its first event
         unsent = await stream.run(produce)
         if refusal is not None:
             raise refusal
@@ -279,6 +291,7 @@ class Exchange:
         return None
 
     async def _refuse(self, error: RequestError) -> None:
+        self._record.add_errors({"errors": [error.formatted]})
         await self._respond(
             error.status, {"errors": [error.formatted]}, self._json_form(), error.headers
         )
@@ -298,6 +311,7 @@ class Exchange:
     async def _send_body(
         self, status: int, body: bytes, form: Form, headers: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
+        self._record.status = status
         content_type = f"{form.value}; charset=utf-8".encode("ascii")
         await self._send(
             {
