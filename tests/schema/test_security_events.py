@@ -160,6 +160,7 @@ async def test_an_account_s_life(app: Running, clock: SettableClock) -> None:
     found = await events(adam, userId=ada.id)
     assert [(one["kind"], one["outcome"]) for one in found] == [
         ("REGISTERED", "SUCCEEDED"),
+        ("REGISTERED", "SUCCEEDED"),
         ("LOGGED_IN", "SUCCEEDED"),
         ("EMAIL_VERIFIED", "SUCCEEDED"),
         ("LOGGED_IN", "SUCCEEDED"),
