@@ -215,6 +215,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     jobs.start()
     stack.push_async_callback(jobs.stop)
 
+    hooks = ApplicationHooks(services, production=settings.production)
     endpoint = GraphQLEndpoint(
         build_schema(
             QueryLimits(
@@ -223,10 +224,11 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
                 introspection_for_all=not settings.production,
             )
         ),
-        ApplicationHooks(services, production=settings.production),
+        hooks,
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
         persisted=PersistedQueries(trusted),
+        may_send_more=hooks.may_send_more,
         ended=log_operation if settings.logs_requests else None,
     )
     access.start(OpenDevices(endpoint, tokens, parts.clock))
@@ -251,10 +253,11 @@ def allowances(settings: Settings) -> Allowances:
 
 
 def transport_limits(settings: Settings) -> Limits:
-    """Uploads have room for the largest file with what is said beside it."""
+    """Those who look after the documents have room for the longest text and the longest manifest,
+    uploads for the largest file with what is said beside it."""
     megabyte = 1024 * 1024
     return Limits(
-        body_bytes=settings.max_body_mb * megabyte,
+        large_body_bytes=8 * megabyte,
         # A little less than the connection has, so that a slow client learns why.
         body_seconds=9.5,
         upload_bytes=(settings.max_upload_mb + 1) * megabyte,

@@ -103,13 +103,6 @@ class Settings(BaseSettings):
         description="Tokens of prompts and answers that a user may use in a day (UTC); "
         "0: no limit.",
     )
-    max_body_mb: int = Field(
-        1,
-        ge=1,
-        le=16,
-        description="Largest request in MB that is no upload and no call of the webhook (5). "
-        "Longer texts go by uploadDocument; a longer manifest needs more here.",
-    )
     connections_per_address: int = Field(
         256,
         ge=0,

@@ -37,9 +37,7 @@ _KEY = (
 class AddDocumentInput:
     title: str = strawberry.field(description="Its title, 1 to 300 characters.")
     content: str = strawberry.field(
-        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them, "
-        "and no more than a request holds (1 MB, unless the operator has set MAX_BODY_MB). A "
-        "longer one goes by uploadDocument."
+        description="Its text, plain or Markdown: 1 to 2,000,000 characters with a word in them."
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE + "document if not given.")
     category: str | None = strawberry.field(
@@ -138,7 +136,7 @@ class UpdateDocumentInput:
     )
     content: str | None = strawberry.field(
         default=UNSET,
-        description="A new text, 1 to 2,000,000 characters, and no more than a request holds.",
+        description="A new text, 1 to 2,000,000 characters.",
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE)
     category: str | None = strawberry.field(default=UNSET, description=_CATEGORY)
@@ -320,10 +318,7 @@ class DocumentMutation:
         ],
         entries: Annotated[
             list[ManifestEntry],
-            strawberry.argument(
-                description="All documents of the source, at most 10,000 and what a request holds: "
-                "1 MB, unless the operator has set MAX_BODY_MB."
-            ),
+            strawberry.argument(description="All documents of the source, at most 10,000."),
         ],
         delete_missing: Annotated[
             bool | None,

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from transport.endings import OnEnding
 from transport.errors import REJECTION_CODES, SERVICE_UNAVAILABLE, error_object
-from transport.hooks import Connection, Hooks, Rejected, request_id
+from transport.hooks import Connection, Hooks, MaySendMore, Rejected, request_id
 from transport.http import Exchange
 from transport.limits import Limits
 from transport.persisted import PersistedQueries
@@ -40,13 +40,17 @@ class GraphQLEndpoint:
         limits: Limits | None = None,
         allowed_origins: Sequence[str] = (),
         persisted: PersistedQueries | None = None,
+        may_send_more: MaySendMore | None = None,
         ended: OnEnding | None = None,
     ) -> None:
-        """`ended` is called at the end of each operation; it must not raise, nor take long."""
+        """`may_send_more` is asked before more than `limits.body_bytes` of a body are read; nobody
+        may without it. `ended` is called at the end of each operation; it must not raise, nor take
+        long."""
         self._schema = schema
         self._hooks = hooks
         self._limits = limits or Limits()
         self._persisted = persisted or PersistedQueries()
+        self._may_send_more = may_send_more
         self._ended = ended
         self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._sockets: dict[asyncio.Task[None], Socket] = {}
@@ -139,6 +143,7 @@ class GraphQLEndpoint:
             self._limits,
             connection,
             persisted=self._persisted,
+            may_send_more=self._may_send_more,
             ended=self._ended,
             scope=scope,
             receive=receive,

@@ -22,7 +22,7 @@ from transport.direct import Direct
 from transport.encoding import encode_json
 from transport.endings import OnEnding, Record
 from transport.errors import SERVICE_UNAVAILABLE, RequestError, internal_error
-from transport.hooks import Connection, Hooks
+from transport.hooks import Connection, Hooks, MaySendMore
 from transport.limits import Limits
 from transport.multipart import parse_form, read_form
 from transport.negotiation import Form, json_form, negotiate, parse_content_type
@@ -65,6 +65,7 @@ class Exchange:
         connection: Connection,
         *,
         persisted: PersistedQueries,
+        may_send_more: MaySendMore | None,
         ended: OnEnding | None,
         scope: Scope,
         receive: Receive,
@@ -75,6 +76,7 @@ class Exchange:
         self._limits = limits
         self.connection = connection
         self._persisted = persisted
+        self._may_send_more = may_send_more
         self._scope = scope
         self._receive = receive
         self._send = _guarded(send)
@@ -145,7 +147,7 @@ class Exchange:
         raise RequestError(415, "Send Content-Type: application/json.")
 
     async def _body(self) -> bytes:
-        receive = self._counted(self._limits.body_bytes)
+        receive = self._counted(self._limits.body_bytes, more=self._limits.large_body_bytes)
         chunks: list[bytes] = []
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -159,32 +161,31 @@ class Exchange:
         except TimeoutError:
             raise _too_slow() from None
 
-    def _counted(self, limit: int) -> Receive:
-        """The request's receive, which refuses more than `limit` bytes of body.
+    def _counted(self, limit: int, *, more: int = 0) -> Receive:
+        """The request's receive, which refuses more than `limit` bytes of body, or than `more` for
+        those who may.
 
         A body that is moderately too large is read and dropped before the refusal, because a
         client that is still writing to a closed connection never sees the answer.
         """
         seen = 0
-        too_large = RequestError(
-            413,
-            f"The request body is larger than {limit} bytes.",
-            headers=((b"connection", b"close"),),
-        )
         length = self.connection.headers.get("content-length", "")
         if re.fullmatch("[0-9]+", length) and int(length[:20]) > limit * _DRAIN_FACTOR:
-            raise too_large
+            raise _too_large(limit)
 
         async def receive() -> Message:
-            nonlocal seen
+            nonlocal seen, limit, more
             message = await self._receive()
             seen += len(message.get("body", b""))
+            if limit < seen <= more and self._may_send_more is not None:
+                limit = more if await self._may_send_more(self.connection) else limit
+                more = 0  # asked once
             if seen <= limit:
                 return message
             while message.get("more_body", False) and seen <= limit * _DRAIN_FACTOR:
                 message = await self._receive()
                 seen += len(message.get("body", b""))
-            raise too_large
+            raise _too_large(limit)
 
         return receive
 
@@ -352,6 +353,14 @@ def unavailable() -> RequestError:
         "The server is restarting.",
         code=SERVICE_UNAVAILABLE,
         headers=((b"retry-after", b"1"), (b"connection", b"close")),
+    )
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(
+        413,
+        f"The request body is larger than {limit} bytes.",
+        headers=((b"connection", b"close"),),
     )
 
 

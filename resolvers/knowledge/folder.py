@@ -25,6 +25,7 @@ from resolvers.knowledge.records import (
     MAPPING_SUFFIX,
     file_of,
     is_record_file,
+    open_itself,
     parse_mapping,
     read_mapping,
     record_hash,
@@ -287,7 +288,7 @@ class _Sync:
 
     def _read(self, file: Path) -> bytes:
         """The file, or enough of it for the parser to see that it is too large."""
-        with file.open("rb") as opened:
+        with open_itself(file) as opened:
             return opened.read(self.knowledge.parser.limits.file_mb * 1024 * 1024 + 1)
 
 

@@ -8,9 +8,11 @@ key. A file `file.jsonl.fields.json` beside it may say which fields are what, as
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 from rag.errors import LoadingError
 from rag.loading import RECORD_SUFFIXES, FieldMapping
@@ -42,10 +44,23 @@ def record_hash(document: SourceDocument) -> str:
     return sha256(json.dumps(asdict(document), sort_keys=True).encode())
 
 
+def open_itself(file: Path) -> BinaryIO:
+    """A file of the folder, opened for reading, and never what a link of its name leads to.
+
+    Raises:
+        OSError: it cannot be read, or is a link.
+    """
+
+    def without_links(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+    return open(file, "rb", opener=without_links)
+
+
 def read_mapping(file: Path) -> bytes | None:
-    """The bytes of the mapping beside a file; None if there is none."""
+    """The bytes of the mapping beside a file; None if there is none, or only a link."""
     try:
-        with file.with_name(file.name + MAPPING_SUFFIX).open("rb") as mapping:
+        with open_itself(file.with_name(file.name + MAPPING_SUFFIX)) as mapping:
             return mapping.read(_MAX_MAPPING)
     except OSError:
         return None

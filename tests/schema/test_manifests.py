@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,3 +109,16 @@ async def test_a_document_that_was_moved_meanwhile_is_not_deleted(empty_app: Run
     await knowledge.move([row.id], GENERAL_ID)
     assert not await knowledge.remove(row, collection_id=row.collection_id)
     assert await keys_left() == ["a", "b", "c", "s"]
+
+
+async def test_a_manifest_too_many(empty_app: Running) -> None:
+    """It is refused with the seconds to wait, and deletes nothing."""
+    token = await empty_app.login("eve@example.com", Role.EDITOR)
+    await filled(empty_app, token)
+    rates = empty_app.services.rates
+    rates._allowances = replace(rates._allowances, manifests_per_user=1)
+    first = await empty_app.data(SYNC, {"e": entries("a", "b", "c")}, token)
+    assert first["syncManifest"]["__typename"] == "ManifestDifference"
+    again = await empty_app.data(SYNC, {"e": entries("a"), "d": True}, token)
+    assert again["syncManifest"]["__typename"] == "RateLimited"
+    assert await Document.filter(deleted_at__isnull=True).count() == 4
