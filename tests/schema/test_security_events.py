@@ -15,8 +15,9 @@ from models.user import Role, User
 from rag.embedding.fake import FakeEmbedder
 from resolvers import audit
 from schema.node import global_id, row_id
-from tests.application import PASSWORD, Running, running_app, test_settings
+from tests.application import PASSWORD, Running, copy_sqlite, running_app, test_settings
 from tests.clock import SettableClock
+from tests.queries import counted
 from tests.schema.people import Person, person
 from tests.schema.test_passwords import newest_link
 
@@ -362,3 +363,31 @@ def test_every_kind_is_noted_somewhere() -> None:
         for path in [*root.glob("*.py"), *root.glob("resolvers/**/*.py")]
     )
     assert [kind.name for kind in EventKind if f"EventKind.{kind.name}" not in code] == []
+
+
+async def test_a_guess_costs_the_same_for_every_address(
+    anyio_backend: str, empty_sqlite: Path, tmp_path: Path
+) -> None:
+    """Known or not: as many statements of each kind for a wrong password, and for one that is not
+    tried any more; and one event for a reset that is asked for."""
+    (tmp_path / "kb").mkdir()
+    settings = test_settings(tmp_path, copy_sqlite(empty_sqlite, tmp_path))
+    async with running_app(settings, embedder=FakeEmbedder()) as app:
+        ben = await person(app, "Ben")
+        counts: dict[str, list[list[str]]] = {}
+        reset = "mutation($e: String!) { requestPasswordReset(email: $e) { ok } }"
+        for email in (ben.email, "nobody@example.com"):
+            for _ in range(4):
+                async with counted(app.services.store) as queries:
+                    answer = await app.data(LOGIN, {"e": email, "p": "wrong words"})
+                kind = answer["login"]["__typename"]
+                counts.setdefault(email, []).append([kind, *(one.split()[0] for one in queries)])
+            async with counted(app.services.store) as queries:
+                await app.data(reset, {"e": email})
+            counts[email].append([one[:29] for one in queries if "security_event" in one])
+        first, second = counts.values()
+        assert first == second
+        assert [one[0] for one in first[:4]] == ["InvalidCredentials"] * 3 + ["RateLimited"]
+        made = await SecurityEvent.all().order_by("id").values_list("kind", flat=True)
+        events = ["LOGIN_FAILED"] * 3 + ["LOGIN_BLOCKED", "PASSWORD_RESET_REQUESTED"]
+        assert list(made)[-10:] == events * 2
