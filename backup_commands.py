@@ -6,10 +6,16 @@ import asyncio
 import shutil
 from pathlib import Path
 
+from tortoise.exceptions import BaseORMException
+
+from commands import command_line
 from console import console, describe_store
 from models.backup import backup as copy_database
 from models.backup import restore as put_back
+from models.security_event import EventKind
 from models.store import Store, StoreError
+from resolvers.audit import write
+from resolvers.clock import SystemClock
 from settings import Settings
 
 _POSTGRES = "DATABASE_URL is PostgreSQL, which has tools of its own: pg_dump and pg_restore."
@@ -23,7 +29,20 @@ async def backup(settings: Settings, file: Path, force: bool) -> int:
     """
     size = await asyncio.to_thread(copy_database, _database(settings), file, force=force)
     console.print(f"{describe_store(settings.store_url)}: copied to {file}, {size:,} bytes.")
+    await _note_backup(settings)
     return 0
+
+
+async def _note_backup(settings: Settings) -> None:
+    """The copy is made: whatever keeps the event from being written does not undo it."""
+    store = Store(settings.store_url)
+    try:
+        await store.open()
+        await write(SystemClock().now(), EventKind.BACKUP_MADE, command_line("backup"))
+    except (StoreError, BaseORMException) as error:
+        console.print(f"[yellow]Warning:[/yellow] The backup is not in the audit log: {error}")
+    finally:
+        await store.close()
 
 
 async def restore(settings: Settings, file: Path, force: bool) -> int:
@@ -44,6 +63,7 @@ async def restore(settings: Settings, file: Path, force: bool) -> int:
         await store.open()
         try:
             applied = await store.migrate()
+            await write(SystemClock().now(), EventKind.BACKUP_RESTORED, command_line("restore"))
         finally:
             await store.close()
     console.print(f"{describe_store(settings.store_url)}: restored, {size:,} bytes.")

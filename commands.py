@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, nullcontext
@@ -13,6 +14,7 @@ from models.store import Store
 from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
 from resolvers import roles
+from resolvers.audit import Origin
 from resolvers.clock import SystemClock
 from resolvers.errors import InvalidInput
 from resolvers.knowledge.base import KnowledgeBase
@@ -94,6 +96,15 @@ async def ingest(settings: Settings, folder: Path) -> int:
     return 1 if result.failed else 0
 
 
+def command_line(command: str) -> Origin:
+    """Who calls a command, as far as the system tells."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's number without a name
+        user = "unknown"
+    return Origin(device=f"server.py {command}, by {user}")
+
+
 async def create_admin(settings: Settings, email: str, ask_password: Callable[[], str]) -> int:
     """Give an account the role ADMIN; without an account, make one. Also beside a running server.
 
@@ -103,13 +114,16 @@ async def create_admin(settings: Settings, email: str, ask_password: Callable[[]
     await store.open()
     try:
         await store.migrate()
-        if await roles.make_admin(store, email):
+        clock, origin = SystemClock(), command_line("create-admin")
+        if await roles.make_admin(store, clock, email, origin):
             console.print(f"{email} is an ADMIN now.")
             return 0
         passwords = PasswordHasher()
         try:
             password = await asyncio.to_thread(ask_password)
-            await roles.create_admin(SystemClock(), passwords, email=email, password=password)
+            await roles.create_admin(
+                store, clock, passwords, email=email, password=password, origin=origin
+            )
         finally:
             passwords.close()
     except InvalidInput as error:

@@ -35,6 +35,7 @@ from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
 from resolvers.attempts import Attempts
+from resolvers.audit import note_signing_keys
 from resolvers.clock import SystemClock
 from resolvers.context import Services
 from resolvers.knowledge.base import KnowledgeBase
@@ -45,6 +46,7 @@ from resolvers.mail import Mailer
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
 from resolvers.replies.service import ReplyService
+from resolvers.sealed_factors import seal_again
 from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
 from schema.limits import QueryLimits
@@ -61,6 +63,7 @@ from web.hooks import ApplicationHooks
 from web.jwks import jwks_routes
 from web.logs import configure_logging
 from web.pages import routes
+from web.requests import RequestIds, log_operation
 from web.webhook import webhook_routes
 from wiring import (
     Parts,
@@ -104,6 +107,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(RequestIds, logged=settings.logs_requests),
             Middleware(SecurityHeaders, https=settings.base_url.startswith("https://")),
             Middleware(
                 CORSMiddleware,
@@ -169,6 +173,8 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     access = AccessWatch(store, parts.clock, sessions, poll_seconds=parts.access_poll)
     stack.push_async_callback(access.stop)
     tokens = create_tokens(settings, parts.clock)
+    await seal_again(tokens.seal)
+    await note_signing_keys(parts.clock.now(), tokens.key_ids)
     passwords = parts.passwords()
     stack.callback(passwords.close)
     providers = create_providers(settings, parts.clock)
@@ -208,10 +214,12 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         mail_waiting=mailer.waiting,
         follow_knowledge=follow_changes(knowledge.catch_up, approved.catch_up),
         retention_days=settings.retention_days,
+        audit_retention_days=settings.audit_retention_days,
     )
     jobs.start()
     stack.push_async_callback(jobs.stop)
 
+    hooks = ApplicationHooks(services, production=settings.production)
     endpoint = GraphQLEndpoint(
         build_schema(
             QueryLimits(
@@ -220,10 +228,12 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
                 introspection_for_all=not settings.production,
             )
         ),
-        ApplicationHooks(services, production=settings.production),
+        hooks,
         limits=transport_limits(settings),
         allowed_origins=settings.allowed_origins,
         persisted=PersistedQueries(trusted),
+        may_send_more=hooks.may_send_more,
+        ended=log_operation if settings.logs_requests else None,
     )
     access.start(OpenDevices(endpoint, tokens, parts.clock))
     app.state.endpoint = endpoint
@@ -240,17 +250,19 @@ def allowances(settings: Settings) -> Allowances:
         messages_per_address=settings.address_messages_per_minute,
         uploads_per_user=settings.uploads_per_minute,
         sign_ins_per_address=settings.address_sign_ins_per_minute,
+        manifests_per_user=settings.manifests_per_minute,
+        webhook_calls=settings.webhook_calls_per_minute,
         tokens_per_day=settings.tokens_per_day,
         reply_tokens=2 * settings.context_tokens,
     )
 
 
 def transport_limits(settings: Settings) -> Limits:
-    """Room for the longest text and the longest manifest, and for the largest file with what is
-    said beside it."""
+    """Those who look after the documents have room for the longest text and the longest manifest,
+    uploads for the largest file with what is said beside it."""
     megabyte = 1024 * 1024
     return Limits(
-        body_bytes=8 * megabyte,
+        large_body_bytes=8 * megabyte,
         # A little less than the connection has, so that a slow client learns why.
         body_seconds=9.5,
         upload_bytes=(settings.max_upload_mb + 1) * megabyte,

@@ -44,13 +44,15 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr = Field(
         SecretStr(""),
-        description="Signs access tokens; at least 32 characters. "
+        description="Signs access tokens and encrypts the secrets of second factors; at least 32 "
+        "characters. "
         "Empty: a random one is made once and kept in DATA_DIR.",
     )
     former_secret_keys: SecretStr = Field(
         SecretStr(""),
         description="Earlier values of SECRET_KEY, separated by commas, each as KEY@END, such as "
-        "…@2026-12-01T00:00Z: until then what they signed is accepted.",
+        "…@2026-12-01T00:00Z: until then what they signed is accepted. What they encrypted is "
+        "encrypted anew at the start.",
     )
     signing_key_file: str = Field(
         "",
@@ -88,6 +90,12 @@ class Settings(BaseSettings):
         600,
         ge=0,
         description="Documents that a user may add or change in a minute; 0: no limit.",
+    )
+    manifests_per_minute: int = Field(
+        30, ge=0, description="Calls of syncManifest by a user in a minute; 0: no limit."
+    )
+    webhook_calls_per_minute: int = Field(
+        600, ge=0, description="Calls of the webhook from one address in a minute; 0: no limit."
     )
     tokens_per_day: int = Field(
         0,
@@ -139,6 +147,19 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe messages that are logged."
+    )
+
+    log_requests: bool = Field(
+        True,
+        description="Log a line for each operation: request id, user, name, hash, status, time and "
+        "address. With LOG_FORMAT=text: only if set.",
+    )
+    audit_retention_days: int = Field(
+        365,
+        ge=0,
+        le=36_500,
+        description="Days after which a security event is deleted; 0 keeps all. The database "
+        "itself refuses to delete one that is younger than 30 days.",
     )
 
     kb_dir: Path = Field(
@@ -250,7 +271,7 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = Field(
         SecretStr(""),
         description="smtp://user:password@host:port (STARTTLS where offered) or smtps://…. "
-        "Empty: mails are written to the log and to DATA_DIR/outbox.",
+        "Empty: mails are written as files to DATA_DIR/outbox.",
     )
     email_from: str = Field(
         "GroundQL <noreply@localhost>", description="Sender of the server's mails."
@@ -364,6 +385,13 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:// or postgres://")
         return value
 
+    @field_validator("audit_retention_days")
+    @classmethod
+    def _check_retention(cls, value: int) -> int:
+        if 0 < value <= 30:
+            raise ValueError("must be 0 or more than 30")
+        return value
+
     @field_validator("secret_key")
     @classmethod
     def _check_secret_key(cls, value: SecretStr) -> SecretStr:
@@ -439,6 +467,13 @@ class Settings(BaseSettings):
     def serves_graphiql(self) -> bool:
         """Whether GraphiQL is there."""
         return self.graphiql and (not self.production or "graphiql" in self.model_fields_set)
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether each operation has a line in the log."""
+        return self.log_requests and (
+            self.log_format == "json" or "log_requests" in self.model_fields_set
+        )
 
     @property
     def base_url(self) -> str:

@@ -30,10 +30,11 @@ from rag.rerank.base import Reranker
 from rag.rerank.service import RerankService
 from resolvers.access_watch import POLL_SECONDS
 from resolvers.clock import Clock, SystemClock
-from resolvers.knowledge.base import KnowledgeBase, NotReady
+from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import sync_folder
 from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.reembedding import Reembedding
+from resolvers.knowledge.state import NotReady
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import TYPING_SECONDS
 from resolvers.sign_in.configuration import check_redirects, read_providers

@@ -162,8 +162,7 @@ class SmtpDelivery:
 class FileDelivery:
     """Writes mails into a folder as .eml files, which mail programs open, and says so in the log.
 
-    The log shows the text without the values of tokens; those are in the file, which only its
-    owner can read.
+    The log names the file alone: address and text are in it, and only its owner can read it.
     """
 
     def __init__(self, folder: Path, sender: str) -> None:
@@ -178,13 +177,7 @@ class FileDelivery:
             await asyncio.to_thread(_write_private, path, message.as_bytes(policy=policy))
         except OSError as error:
             raise DeliveryError(f"the mail cannot be written: {error}") from error
-        log.info(
-            "Mail to %s: %s\n%s\nThe whole mail is in %s",
-            mail.to,
-            mail.subject,
-            mask_tokens(mail.text).strip(),
-            path,
-        )
+        log.info("A mail is in %s", path)
 
 
 def _write_private(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from datetime import timedelta
 
 from jobs.ports import Clock, Delivery, DeliveryError
@@ -77,7 +78,11 @@ async def _send(mail: OutboxMail, store: Store, delivery: Delivery, clock: Clock
 
 async def _note_failure(mail: OutboxMail, reason: str, clock: Clock, *, permanent: bool) -> None:
     now = clock.now()
-    reason = reason.replace("\0", "")[:300]
+    # Servers quote the address, which no log needs.
+    reason = reason.replace("\0", "")
+    if "@" in mail.to:
+        reason = re.sub(re.escape(mail.to), "…", reason, flags=re.IGNORECASE)
+    reason = reason[:300]
     if permanent or mail.attempts >= MAX_ATTEMPTS:
         log.error("Mail %s is given up after %d attempts: %s", mail.id, mail.attempts, reason)
         await OutboxMail.filter(id=mail.id).update(

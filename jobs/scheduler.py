@@ -15,6 +15,7 @@ from jobs.expired_tokens import delete_expired_tokens
 from jobs.outbox import send_due_mails
 from jobs.ports import Clock, Delivery
 from jobs.retention import delete_inactive_sessions
+from jobs.security_events import delete_old_events
 from jobs.webhook_deliveries import delete_old_deliveries
 from models.errors import is_unavailable
 from models.store import Store
@@ -42,6 +43,7 @@ class JobScheduler:
         delivery: Delivery,
         mail_waiting: asyncio.Event,
         retention_days: int,
+        audit_retention_days: int,
         follow_knowledge: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """`follow_knowledge` takes over what another process has changed in the knowledge base.
@@ -52,6 +54,7 @@ class JobScheduler:
         self._delivery = delivery
         self._mail_waiting = mail_waiting
         self._retention_days = retention_days
+        self._audit_retention_days = audit_retention_days
         self._follow_knowledge = follow_knowledge
         self._running: set[asyncio.Task[None]] = set()
         self._outbox_lock = asyncio.Lock()
@@ -143,6 +146,7 @@ class JobScheduler:
         async def delete() -> None:
             await delete_expired_tokens(self._store, self._clock)
             await delete_old_deliveries(self._clock)
+            await delete_old_events(self._clock, days=self._audit_retention_days)
 
         await self._run("expired-tokens", delete)
 

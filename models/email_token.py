@@ -22,7 +22,8 @@ class EmailToken(Row):
     """A one-time token in a mail, known only by its SHA-256. `email` is the address it proves.
 
     A token of VERIFY carries the password (hashed) and the name of the registration that its mail
-    tells about: they count once it is opened, whoever registered the address before.
+    tells about: they count once it is opened, whoever registered the address before. `network` is
+    where that registration came from.
     """
 
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
@@ -36,6 +37,7 @@ class EmailToken(Row):
     used_at: datetime | None = fields.DatetimeField(null=True)
     password_hash = fields.CharField(max_length=200, null=True)
     display_name = fields.CharField(max_length=100, null=True)
+    network = fields.CharField(max_length=45, null=True)
 
     class Meta:
         table = "email_token"

@@ -14,6 +14,9 @@ from models.user import User
 class SecondFactor(Row):
     """A person's secret for TOTP (RFC 6238). It counts once `confirmed_at` says when.
 
+    `secret` is encrypted (resolvers/sealing.py); rows of old versions hold it as it is until the
+    server's next start.
+
     `last_step` is the time step of the last code that was taken, so that none is taken twice.
     `tries` counts the codes that were tried since `tries_since` without a right one.
     """
@@ -22,7 +25,7 @@ class SecondFactor(Row):
         "models.User", related_name="second_factor", on_delete=fields.CASCADE
     )
     user_id: UUID
-    secret = fields.CharField(max_length=64)
+    secret = fields.CharField(max_length=200)
     confirmed_at: datetime | None = fields.DatetimeField(null=True)
     last_step = fields.BigIntField(default=0)
     tries = fields.IntField(default=0)

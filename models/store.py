@@ -42,6 +42,7 @@ MODEL_MODULES = [
     "models.unanswered",
     "models.second_factor",
     "models.sign_in",
+    "models.security_event",
 ]
 
 

@@ -12,12 +12,21 @@ from tortoise.queryset import QuerySet
 from models.api_key import ApiScope
 from models.email_token import EmailToken
 from models.login import Login, RefreshToken
+from models.security_event import EventKind, EventOutcome
 from models.user import User
 from resolvers import email_address, second_factor
 from resolvers.api_keys import find_key
 from resolvers.attempts import PASSWORD_TRIES, network_of
+from resolvers.audit import note, note_closed_account, note_stranger
 from resolvers.context import Context, Services, Viewer
-from resolvers.errors import EmailNotVerified, InvalidCredentials, InvalidInput, InvalidToken
+from resolvers.errors import (
+    EmailNotVerified,
+    InvalidCredentials,
+    InvalidInput,
+    InvalidToken,
+    RateLimited,
+)
+from resolvers.text import storable
 from resolvers.tokens import (
     KEY_PREFIX,
     MAX_OPAQUE_LENGTH,
@@ -67,17 +76,29 @@ async def login(
     except InvalidInput:
         known = False
     key = f"{email} {network_of(context.address)}"
-    async with services.attempts.turn(PASSWORD_TRIES, key):
+    try:
+        async with services.attempts.turn(PASSWORD_TRIES, key):
+            user = await User.get_or_none(email=email) if known else None
+            right = await services.passwords.verify(user.password_hash if user else None, password)
+            if user is None or not right:
+                concerns = None if user is None else user.id
+                await note_stranger(context, EventKind.LOGIN_FAILED, concerns=concerns)
+                raise InvalidCredentials
+            await services.attempts.forgive(PASSWORD_TRIES, key)
+    except RateLimited:
         user = await User.get_or_none(email=email) if known else None
-        right = await services.passwords.verify(user.password_hash if user else None, password)
-        if user is None or not right:
-            raise InvalidCredentials
-        await services.attempts.forgive(PASSWORD_TRIES, key)
+        concerns = None if user is None else user.id
+        await note_stranger(
+            context, EventKind.LOGIN_BLOCKED, concerns=concerns, outcome=EventOutcome.REFUSED
+        )
+        raise
     if services.require_verified_email and user.email_verified_at is None:
+        await note_closed_account(context, user.id, "EMAIL_NOT_VERIFIED")
         raise EmailNotVerified
     if user.suspended_at is not None:
+        await note_closed_account(context, user.id, "SUSPENDED")
         raise InvalidCredentials("This account is suspended; ask an administrator.")
-    await second_factor.require_code(services, user, code)
+    await second_factor.require_code(context, user, code)
     if services.passwords.needs_rehash(user.password_hash):
         await _renew_hash(services, user, password)
     return await begin_login(context, user)
@@ -93,8 +114,8 @@ async def begin_login(context: Context, user: User) -> AuthTokensData:
             user=user,
             last_used_at=now,
             expires_at=now + REFRESH_LIFETIME,
-            user_agent=_storable(context.user_agent)[:300],
-            address=_storable(context.address)[:45],
+            user_agent=storable(context.user_agent, 300),
+            address=storable(context.address, 45),
         )
         refresh_token = await new_refresh_token(row)
         many = (
@@ -107,6 +128,7 @@ async def begin_login(context: Context, user: User) -> AuthTokensData:
             .values_list("id", flat=True)
         )
         ended = await end_logins(services, Login.filter(id__in=many)) if many else set()
+        await note(context, EventKind.LOGGED_IN, actor=user.id, about=("Login", row.id))
     services.access.end_logins(ended)
     return issue_tokens(services, user, row, refresh_token)
 
@@ -168,7 +190,16 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
         return issue_tokens(services, row.login.user, row.login, fresh)
     assert row.used_at is not None
     if row.used_at <= arrived:
-        ended = await end_logins(services, Login.filter(id=row.login_id))
+        async with services.store.transaction():
+            ended = await end_logins(services, Login.filter(id=row.login_id))
+            if ended:
+                await note(
+                    context,
+                    EventKind.REFRESH_REPLAYED,
+                    concerns=row.login.user_id,
+                    about=("Login", row.login_id),
+                    outcome=EventOutcome.REFUSED,
+                )
         services.access.end_logins(ended)
         log.warning("A used refresh token came back: login %s was ended", row.login_id)
     raise _unusable_refresh_token()
@@ -207,7 +238,11 @@ async def logout(context: Context, *, everywhere: bool = False) -> None:
     logins = Login.filter(user_id=viewer.id, is_key=False)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
-    context.services.access.end_logins(await end_logins(context.services, logins))
+    kind = EventKind.LOGGED_OUT_EVERYWHERE if everywhere else EventKind.LOGGED_OUT
+    async with context.services.store.transaction():
+        ended = await end_logins(context.services, logins)
+        await note(context, kind, about=("Login", viewer.login.id))
+    context.services.access.end_logins(ended)
 
 
 async def set_language(context: Context, language: Language | None) -> User:
@@ -258,7 +293,7 @@ async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | Non
     if user.suspended_at is not None:
         return None, "This account is suspended; ask an administrator."
     scopes = frozenset(ApiScope(scope) for scope in key.scopes)
-    return Viewer(user=user, login=key.login, scopes=scopes), None
+    return Viewer(user=user, login=key.login, scopes=scopes, key_id=key.id), None
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -290,8 +325,3 @@ def issue_tokens(services: Services, user: User, row: Login, refresh_token: str)
 
 def _unusable_refresh_token() -> InvalidToken:
     return InvalidToken("The refresh token is invalid, used or expired; log in again.")
-
-
-def _storable(text: str) -> str:
-    """Header text without what databases refuse."""
-    return "".join(char for char in text if char != "\0" and not "\ud800" <= char <= "\udfff")

@@ -9,12 +9,14 @@ from models.chat_session import ChatSession
 from models.login import Login
 from models.outbox_mail import OutboxMail
 from models.participant import Invitation, Participant, ParticipantRole
+from models.security_event import EventKind
 from models.session_deletion import delete_session
 from models.user import User
 from resolvers.account import end_logins
+from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.errors import NotFound
-from resolvers.password_changes import confirm_password
+from resolvers.password_confirmation import confirm_password
 from resolvers.replies.start import lock_session
 from resolvers.roles import LOCK, require_other_admin
 from resolvers.session_bus import SessionDeleted
@@ -65,6 +67,7 @@ async def delete_account(context: Context, password: str) -> None:
                 await OutboxMail.filter(to=user.email).delete()
                 await User.filter(id=user.id).delete()
                 await services.mailer.send_account_deleted(user.email, context.language)
+                await note(context, EventKind.ACCOUNT_DELETED)
         except _NotEmpty:
             continue
         break

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -15,8 +16,10 @@ from tortoise.exceptions import IntegrityError
 
 from models.collection import GENERAL_ID, Audience, Collection, CollectionMember, UserGroup
 from models.document import Document
+from models.security_event import EventKind
 from models.store import Store
 from models.user import EDITORS, Role, User
+from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.email_address import normalise
 from resolvers.errors import InvalidInput, NotFound
@@ -88,7 +91,7 @@ async def create_collection(context: Context, change: CollectionChange) -> Colle
         NotFound: a group.
     """
     context.require_role(*EDITORS)
-    return await _store(context.services, Collection(roles=[]), change)
+    return await _store(context, Collection(roles=[]), change)
 
 
 async def update_collection(
@@ -105,7 +108,7 @@ async def update_collection(
     store = context.services.store
     async with store.transaction():
         collection = await _lock(store, collection_id)
-        return await _store(context.services, collection, change)
+        return await _store(context, collection, change)
 
 
 async def delete_collection(context: Context, collection_id: UUID | None) -> UUID:
@@ -133,6 +136,7 @@ async def delete_collection(context: Context, collection_id: UUID | None) -> UUI
                 ),
             )
         await collection.delete()
+        await note(context, EventKind.COLLECTION_DELETED, about=("Collection", collection.id))
     context.services.knowledge.documents.forget()
     return collection.id
 
@@ -164,11 +168,18 @@ async def move_documents(
     away = [key for key, row in found.items() if row.collection_id != collection.id]
     if away:
         try:
-            await context.services.knowledge.move(away, collection.id)
+            await context.services.knowledge.move(
+                away, collection.id, within=partial(_note_moves, context, away)
+            )
         except IntegrityError as error:
             raise NotFound("collection") from error  # it was deleted meanwhile
         found |= {row.id: row for row in await Document.filter(id__in=away)}
     return collection, [found[key] for key in wanted]
+
+
+async def _note_moves(context: Context, document_ids: Sequence[UUID]) -> None:
+    for document_id in document_ids:
+        await note(context, EventKind.DOCUMENT_MOVED, about=("Document", document_id))
 
 
 async def _lock(store: Store, collection_id: UUID | None) -> Collection:
@@ -182,10 +193,9 @@ async def _lock(store: Store, collection_id: UUID | None) -> Collection:
     raise NotFound("collection")
 
 
-async def _store(
-    services: Services, collection: Collection, change: CollectionChange
-) -> Collection:
+async def _store(context: Context, collection: Collection, change: CollectionChange) -> Collection:
     """Check and write a change; a collection that is not stored yet is made."""
+    services = context.services
     if change.name is not None:
         collection.name = check_name(change.name)
     if change.audience is not None:
@@ -203,6 +213,12 @@ async def _store(
         async with services.store.transaction():
             await collection.save()
             await _name(collection, people, groups)
+            await note(
+                context,
+                EventKind.COLLECTION_CHANGED,
+                about=("Collection", collection.id),
+                detail=" ".join([collection.audience.value, *collection.roles]),
+            )
     except IntegrityError as error:
         raise InvalidInput("name", "There is a collection with this name already.") from error
     return collection

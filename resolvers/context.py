@@ -54,11 +54,12 @@ class Services:
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """Who asks: the user and the login (device) that the access token belongs to. `scopes` is what
-    an API key may do; None for a person, who may do everything."""
+    an API key, `key_id`, may do; None for a person, who may do everything."""
 
     user: User
     login: Login
     scopes: frozenset[ApiScope] | None = None
+    key_id: UUID | None = None
 
     @property
     def id(self) -> UUID:

@@ -9,17 +9,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from tortoise.expressions import Q
+
 from models.api_key import ApiKey
 from models.chat_message import ChatMessage
 from models.collection import GroupMember
 from models.login import Login
 from models.message_rating import MessageRating
 from models.participant import Participant
+from models.security_event import EventKind, SecurityEvent
 from models.sign_in import SignInIdentity
 from models.user import User
 from resolvers import rows
 from resolvers.attempts import Rule
-from resolvers.context import Services, Viewer
+from resolvers.audit import note
+from resolvers.context import Context, Services
 
 FORMAT: Final = "groundql.account/1"
 # Messages and sessions that are read in one step; others run between two of them.
@@ -28,13 +32,16 @@ _PAGE: Final = 200
 _RULE: Final = Rule("export", 10, timedelta(hours=1))
 
 
-async def begin_export(services: Services, viewer: Viewer) -> AsyncIterator[str]:
+async def begin_export(context: Context) -> AsyncIterator[str]:
     """Count an export and begin it; its pieces are one JSON object.
 
     Raises:
+        Unauthenticated
         RateLimited: too many exports.
     """
+    viewer, services = context.require_viewer(), context.services
     async with services.attempts.turn(_RULE, str(viewer.id)):
+        await note(context, EventKind.DATA_EXPORTED)
         return _pieces(services, viewer.user)
 
 
@@ -87,7 +94,12 @@ async def _pieces(services: Services, user: User) -> AsyncIterator[str]:
         ],
     }
     text = json.dumps(head, ensure_ascii=False)
-    yield text[:-1] + ', "sessions": ['
+    yield text[:-1] + ', "securityEvents": ['
+    separator = ""
+    async for event in _events(user.id):
+        yield separator + json.dumps(event, ensure_ascii=False)
+        separator = ",\n"
+    yield '], "sessions": ['
     separator = ""
     last: UUID | None = None
     while True:
@@ -118,6 +130,26 @@ async def _pieces(services: Services, user: User) -> AsyncIterator[str]:
             break
         last = page[-1].id
     yield "]}\n"
+
+
+async def _events(user_id: UUID) -> AsyncIterator[dict[str, Any]]:
+    """What was noted about the person, oldest first; without where others were who did it."""
+    query = SecurityEvent.filter(Q(actor_id=user_id) | Q(concerns_id=user_id))
+    query = query.order_by("id").limit(_PAGE)
+    page = await query
+    while page:
+        for row in page:
+            own = row.actor_id == user_id
+            yield {
+                "kind": row.kind,
+                "outcome": row.outcome,
+                "createdAt": _time(row.created_at),
+                "yours": own,
+                "address": row.address if own else None,
+                "device": row.device if own else None,
+            }
+        await asyncio.sleep(0)
+        page = [] if len(page) < _PAGE else await query.filter(id__gt=page[-1].id)
 
 
 async def _messages(user_id: UUID, session_id: UUID) -> AsyncIterator[list[dict[str, Any]]]:

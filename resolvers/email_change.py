@@ -10,11 +10,13 @@ from tortoise.expressions import Q
 
 from models.email_change import EmailChange
 from models.email_token import EmailToken
+from models.security_event import EventKind
 from models.user import User
 from resolvers import email_address
+from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
-from resolvers.password_changes import confirm_password
+from resolvers.password_confirmation import confirm_password
 from resolvers.registration import take_mail, unusable_link
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, hash_opaque_token, new_opaque_token
@@ -64,6 +66,7 @@ async def request_email_change(context: Context, *, new_email: str, password: st
             await services.mailer.send_email_change(
                 new_email, new_email, new_token, context.language
             )
+        await note(context, EventKind.EMAIL_CHANGE_REQUESTED)
     services.mailer.wake()
     return change
 
@@ -106,6 +109,7 @@ async def confirm_email_change(context: Context, token: str) -> EmailChange:
                     await services.mailer.send_email_changed(
                         change.old_email, change.new_email, context.language
                     )
+                    await note(context, EventKind.EMAIL_CHANGED, actor=change.user_id)
                     log.info("User %s has another address", change.user_id)
                 await change.save()
     except IntegrityError:

@@ -9,7 +9,9 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from models.collection import GroupMember, UserGroup
+from models.security_event import EventKind
 from models.user import EDITORS, Role
+from resolvers.audit import note
 from resolvers.collections import check_name, find_people
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
@@ -60,7 +62,9 @@ async def create_group(context: Context, name: str) -> UserGroup:
     """
     context.require_role(Role.ADMIN)
     group = UserGroup(name=check_name(name))
-    await _save(context, group)
+    async with context.services.store.transaction():
+        await _save(context, group)
+        await note(context, EventKind.GROUP_CHANGED, about=("UserGroup", group.id))
     return group
 
 
@@ -93,13 +97,31 @@ async def update_group(
     added = await find_people(context.services, "addEmails", add)
     async with context.services.store.transaction():
         await _save(context, group)
-        leaving = [one for one in remove if one is not None]
-        await GroupMember.filter(group_id=group.id, user_id__in=leaving).delete()
+        leaving = await _remove_members(group.id, [one for one in remove if one is not None])
         await GroupMember.bulk_create(
             [GroupMember(group_id=group.id, user_id=user.id) for user in added],
             ignore_conflicts=True,
         )
+        about = ("UserGroup", group.id)
+        for user in added:
+            await note(
+                context, EventKind.GROUP_CHANGED, concerns=user.id, about=about, detail="ADDED"
+            )
+        for one in leaving:
+            await note(
+                context, EventKind.GROUP_CHANGED, concerns=one, about=about, detail="REMOVED"
+            )
+        if not added and not leaving:
+            await note(context, EventKind.GROUP_CHANGED, about=about)
     return group
+
+
+async def _remove_members(group_id: UUID, user_ids: Sequence[UUID]) -> list[UUID]:
+    """Those of these people who were in it."""
+    leaving = GroupMember.filter(group_id=group_id, user_id__in=user_ids)
+    found = [id for (id,) in await leaving.values_list("user_id")]
+    await leaving.delete()
+    return found
 
 
 async def delete_group(context: Context, group_id: UUID | None) -> UUID:
@@ -109,8 +131,10 @@ async def delete_group(context: Context, group_id: UUID | None) -> UUID:
         Unauthenticated, Forbidden, NotFound
     """
     context.require_role(Role.ADMIN)
-    if group_id is None or not await UserGroup.filter(id=group_id).delete():
-        raise NotFound("group")
+    async with context.services.store.transaction():
+        if group_id is None or not await UserGroup.filter(id=group_id).delete():
+            raise NotFound("group")
+        await note(context, EventKind.GROUP_DELETED, about=("UserGroup", group_id))
     return group_id
 
 

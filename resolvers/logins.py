@@ -5,7 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from models.login import Login
+from models.security_event import EventKind
 from resolvers.account import MAX_LOGINS, end_logins
+from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import NotFound
 
@@ -39,10 +41,11 @@ async def revoke_login(context: Context, login_id: UUID | None) -> UUID:
     viewer = context.require_viewer()
     if login_id is None:
         raise NotFound("login")
-    ended = await end_logins(
-        context.services, Login.filter(id=login_id, user_id=viewer.id, is_key=False)
-    )
-    if not ended:
-        raise NotFound("login")
+    mine = Login.filter(id=login_id, user_id=viewer.id, is_key=False)
+    async with context.services.store.transaction():
+        ended = await end_logins(context.services, mine)
+        if not ended:
+            raise NotFound("login")
+        await note(context, EventKind.LOGIN_REVOKED, about=("Login", login_id))
     context.services.access.end_logins(ended)
     return login_id

@@ -24,7 +24,8 @@ class MailText:
 
 
 def verification(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
-    """Asks the owner of an address to confirm it. The link opens a page with a button."""
+    """Asks the owner of an address to confirm it. The link opens a page that asks for the
+    password, since whoever opens it need not be who registered."""
     link = f"{base_url}/verify-email?token={quote(token, safe='')}"
     return _mail(
         language,
@@ -34,13 +35,14 @@ def verification(base_url: str, email: str, token: str, language: Language = ENG
                 "Someone, hopefully you, registered at GroundQL with the address {email}.",
                 email=email,
             ),
-            "Open this link and press the button to confirm that the address is yours:",
+            "Open this link and give your password to confirm that the address is yours:",
         ],
         link,
         "Confirm this address",
         [
             "The link works for 48 hours.",
-            "If it was not you, do nothing: without your confirmation nobody can use your address.",
+            "If it was not you, do nothing: without the password of the registration nothing is "
+            "confirmed.",
         ],
     )
 

@@ -9,8 +9,10 @@ from uuid import UUID
 
 from models.api_key import ApiKey, ApiScope
 from models.login import Login
+from models.security_event import EventKind
 from resolvers.account import end_logins
 from resolvers.api_keys import MAX_KEYS, check_wish, create_key_row
+from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
 from texts import fill
@@ -39,6 +41,12 @@ async def create_api_key(
             )
         made = await create_key_row(
             viewer.id, name, scopes, now, now + timedelta(days=expires_in_days)
+        )
+        await note(
+            context,
+            EventKind.API_KEY_CREATED,
+            about=("ApiKey", made[1].id),
+            detail=" ".join(made[1].scopes),
         )
     log.info("User %s has made the API key %s", viewer.id, made[1].id)
     return made
@@ -73,9 +81,11 @@ async def revoke_api_key(context: Context, key_id: UUID | None) -> UUID:
     key = None if key_id is None else await ApiKey.get_or_none(id=key_id, user_id=viewer.id)
     if key is None:
         raise NotFound("API key")
-    ended = await end_logins(context.services, Login.filter(id=key.login_id))
-    if not ended:
-        raise NotFound("API key")
+    async with context.services.store.transaction():
+        ended = await end_logins(context.services, Login.filter(id=key.login_id))
+        if not ended:
+            raise NotFound("API key")
+        await note(context, EventKind.API_KEY_REVOKED, about=("ApiKey", key.id))
     context.services.access.end_logins(ended)
     log.info("User %s has revoked the API key %s", viewer.id, key.id)
     return key.id

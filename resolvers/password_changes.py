@@ -9,12 +9,15 @@ from uuid import UUID
 from models.email_change import EmailChange
 from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
+from models.security_event import EventKind
 from models.user import User
 from resolvers import email_address
 from resolvers.account import AuthTokensData, end_logins, issue_tokens, new_refresh_token
-from resolvers.attempts import PASSWORD_TRIES
-from resolvers.context import Context, Viewer
+from resolvers.audit import note
+from resolvers.context import Context
+from resolvers.email_verification import forget_former_holder
 from resolvers.errors import InvalidCredentials, InvalidInput
+from resolvers.password_confirmation import confirm_password
 from resolvers.passwords import check_password
 from resolvers.registration import find_email_token, take_mail, unusable_link
 from resolvers.sharing import accept_invitations, announce_participants
@@ -52,6 +55,8 @@ async def request_password_reset(context: Context, email: str) -> None:
                 expires_at=services.clock.now() + RESET_LIFETIME,
             )
             await services.mailer.send_password_reset(user.email, token, context.language_of(user))
+        concerns = None if user is None else user.id
+        await note(context, EventKind.PASSWORD_RESET_REQUESTED, concerns=concerns)
     services.mailer.wake()
 
 
@@ -87,10 +92,12 @@ async def reset_password(context: Context, token: str, new_password: str) -> Non
         if await User.filter(id=user.id, email_verified_at__isnull=True).update(
             email_verified_at=now
         ):
+            await forget_former_holder(user.id)
             joined = await accept_invitations(services, user)
         await _forget_links(user.id)
         ended = await end_logins(services, Login.filter(user_id=user.id))
         await services.mailer.send_password_changed(user.email, context.language_of(user))
+        await note(context, EventKind.PASSWORD_RESET, actor=user.id)
     services.mailer.wake()
     services.access.end_logins(ended)
     announce_participants(services, joined)
@@ -135,29 +142,11 @@ async def change_password(
         await RefreshToken.filter(login_id=row.id).delete()
         refresh_token = await new_refresh_token(row)
         await services.mailer.send_password_changed(user.email, context.language)
+        await note(context, EventKind.PASSWORD_CHANGED)
     services.mailer.wake()
     services.access.end_logins(ended)
     log.info("User %s has changed the password", user.id)
     return issue_tokens(services, user, row, refresh_token)
-
-
-async def confirm_password(context: Context, viewer: Viewer, password: str) -> None:
-    """Ask whoever is logged in for their password again, before something that a stolen device must
-    not do. Wrong ones are counted by the account.
-
-    Raises:
-        InvalidCredentials, RateLimited
-    """
-    services = context.services
-    if not viewer.user.password_hash:
-        raise InvalidCredentials(
-            "You have no password yet; set one first, by the link for a forgotten one."
-        )
-    key = f"confirm {viewer.id}"
-    async with services.attempts.turn(PASSWORD_TRIES, key):
-        if not await services.passwords.verify(viewer.user.password_hash, password):
-            raise InvalidCredentials("The password is wrong.")
-        await services.attempts.forgive(PASSWORD_TRIES, key)
 
 
 async def _forget_links(user_id: UUID) -> None:

@@ -11,7 +11,9 @@ from uuid import UUID
 from models.chat_message import ChatMessage, MessageRole
 from models.chat_session import ChatSession, TitleSource
 from models.participant import OWNERS, Participant, PublicLink
+from models.security_event import EventKind
 from resolvers.access import require_part
+from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.errors import Forbidden, InvalidInput, NotFound
 from resolvers.knowledge.audiences import withheld_from_public
@@ -104,9 +106,11 @@ async def create_public_link(
                     maximum=MAX_LINKS,
                 ),
             )
-        return await PublicLink.create(
+        link = await PublicLink.create(
             session_id=session.id, reply_id=reply_id, created_at=context.services.clock.now()
         )
+        await note(context, EventKind.PUBLIC_LINK_CREATED, about=("PublicLink", link.id))
+    return link
 
 
 async def revoke_public_link(context: Context, link_id: UUID | None) -> UUID:
@@ -124,8 +128,10 @@ async def revoke_public_link(context: Context, link_id: UUID | None) -> UUID:
     if part.role not in OWNERS:
         raise Forbidden
     now = context.services.clock.now()
-    if not await PublicLink.filter(id=link.id, revoked_at=None).update(revoked_at=now):
-        raise NotFound("link")
+    async with context.services.store.transaction():
+        if not await PublicLink.filter(id=link.id, revoked_at=None).update(revoked_at=now):
+            raise NotFound("link")
+        await note(context, EventKind.PUBLIC_LINK_REVOKED, about=("PublicLink", link.id))
     return link.id
 
 

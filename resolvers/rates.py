@@ -44,6 +44,9 @@ class Allowances:
     """In a minute; so are the others but the last."""
     messages_per_address: int = 0
     uploads_per_user: int = 0
+    manifests_per_user: int = 0
+    webhook_calls: int = 0
+    """Of one address."""
     sign_ins_per_address: int = 0
     tokens_per_day: int = 0
     """Of one user: prompts and answers."""
@@ -122,6 +125,20 @@ class Rates:
             RateLimited
         """
         await self.take("uploads", self._allowances.uploads_per_user, "user", str(user_id))
+
+    async def take_manifest(self, user_id: UUID) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("manifests", self._allowances.manifests_per_user, "user", str(user_id))
+
+    async def take_webhook_call(self, address: str) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("webhook", self._allowances.webhook_calls, "address", address)
 
     async def take_sign_in(self, address: str) -> None:
         """

@@ -1,4 +1,4 @@
-"""Registering, and confirming an address by the link in a mail."""
+"""Registering, and the mails that ask to confirm an address."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from uuid import UUID
 from tortoise.exceptions import IntegrityError
 
 from models.email_token import EmailPurpose, EmailToken
-from models.login import Login
+from models.security_event import EventKind, EventOutcome
 from models.user import User
 from resolvers import email_address
-from resolvers.account import end_logins
 from resolvers.attempts import Rule, network_of
+from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.display_name import check_name
 from resolvers.errors import InvalidInput, InvalidToken
@@ -57,6 +57,7 @@ async def register(
     check_password(password, email, name=name)
     await take_mail(context, email)
     password_hash = await services.passwords.hash(password)
+    network = network_of(context.address)[:45]
 
     user = await User.get_or_none(email=email)
     joined: list[UUID] = []
@@ -67,8 +68,9 @@ async def register(
                     email=email, display_name=name, password_hash=password_hash
                 )
                 await _send_verification(
-                    services, user, context.language_of(user), password_hash, name
+                    services, user, context.language_of(user), password_hash, name, network
                 )
+                await note(context, EventKind.REGISTERED, actor=user.id)
                 if not services.require_verified_email:
                     joined = await accept_invitations(services, user)
         except IntegrityError:
@@ -77,45 +79,23 @@ async def register(
                 raise
     elif user.email_verified_at is None:
         async with services.store.transaction():
-            await _send_verification(services, user, context.language_of(user), password_hash, name)
+            await _send_verification(
+                services, user, context.language_of(user), password_hash, name, network
+            )
+            await note(context, EventKind.REGISTERED, concerns=user.id, detail="AGAIN")
     else:
-        await services.mailer.send_account_exists(email, context.language_of(user))
+        async with services.store.transaction():
+            await services.mailer.send_account_exists(email, context.language_of(user))
+            await note(
+                context,
+                EventKind.REGISTERED,
+                concerns=user.id,
+                detail="HAS_ACCOUNT",
+                outcome=EventOutcome.REFUSED,
+            )
     services.mailer.wake()
     announce_participants(services, joined)
     return Registration(email=email, verification_required=services.require_verified_email)
-
-
-async def verify_email(context: Context, token: str) -> User:
-    """Confirm the address that the token was sent to.
-
-    A token counts once. Opened again within its lifetime, it answers the same as the first time
-    as long as it changes nothing: mail scanners and double clicks open links twice, and the person
-    should not see a failure after a success.
-
-    Raises:
-        InvalidToken
-    """
-    services = context.services
-    row = await find_email_token(token, EmailPurpose.VERIFY)
-    now = services.clock.now()
-    if row is None or row.expires_at <= now or row.email != row.user.email:
-        raise unusable_link()
-    joined: list[UUID] = []
-    ended: set[UUID] = set()
-    async with services.store.transaction():
-        if await EmailToken.filter(id=row.id, used_at__isnull=True).update(used_at=now):
-            if await User.filter(
-                id=row.user_id, email=row.email, email_verified_at__isnull=True
-            ).update(email_verified_at=now):
-                ended = await _take_registration(services, row)
-            joined = await accept_invitations(services, row.user)
-    services.access.end_logins(ended)
-    announce_participants(services, joined)
-    user = await User.get_or_none(id=row.user_id, email=row.email)
-    if user is None or user.email_verified_at is None:
-        # The account or its address changed after the token was used, or just now.
-        raise unusable_link()
-    return user
 
 
 async def resend_verification(context: Context, email: str) -> None:
@@ -148,6 +128,8 @@ async def resend_verification(context: Context, email: str) -> None:
                 context.language_of(user),
                 None if newest is None else newest.password_hash,
                 None if newest is None else newest.display_name,
+                # That of the registration: whoever asks for the mail need not be who registered.
+                None if newest is None else newest.network,
             )
     services.mailer.wake()
 
@@ -168,27 +150,13 @@ async def take_mail(context: Context, email: str) -> None:
     )
 
 
-async def _take_registration(services: Services, row: EmailToken) -> set[UUID]:
-    """Give the account the password and the name of the registration whose link was opened. Logins
-    with another password are ended, and returned."""
-    user = await User.get(id=row.user_id)
-    ended: set[UUID] = set()
-    if row.password_hash is not None and row.password_hash != user.password_hash:
-        await User.filter(id=user.id).update(
-            password_hash=row.password_hash, display_name=row.display_name or user.display_name
-        )
-        ended = await end_logins(services, Login.filter(user_id=user.id))
-        log.warning("User %s: the address was confirmed with another registration", user.id)
-    await EmailToken.filter(user_id=user.id).update(password_hash=None, display_name=None)
-    return ended
-
-
 async def _send_verification(
     services: Services,
     user: User,
     language: Language,
     password_hash: str | None,
     display_name: str | None,
+    network: str | None,
 ) -> None:
     token, token_hash = new_opaque_token(EMAIL_PREFIX)
     await EmailToken.create(
@@ -199,6 +167,7 @@ async def _send_verification(
         expires_at=services.clock.now() + VERIFICATION_LIFETIME,
         password_hash=password_hash,
         display_name=display_name,
+        network=network,
     )
     await services.mailer.send_verification(user.email, token, language)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
+from models.security_event import EventKind
 from models.store import Store
 from models.user import Role, User
+from resolvers.audit import Origin, note, write
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.email_address import normalise
@@ -38,8 +40,10 @@ async def set_user_role(context: Context, user_id: UUID | None, role: Role) -> U
         if role is not Role.ADMIN:
             await require_other_admin(user)
         if user.role is not role:
+            detail = f"{user.role.value} to {role.value}"
             user.role = role
             await User.filter(id=user.id).update(role=role)
+            await note(context, EventKind.ROLE_CHANGED, concerns=user.id, detail=detail)
             log.info("User %s is %s now, by %s", user.id, role, viewer.id)
     return user
 
@@ -57,17 +61,35 @@ async def require_other_admin(user: User) -> None:
         raise BadUserInput("This is the last ADMIN; make somebody else ADMIN first.")
 
 
-async def make_admin(store: Store, email: str) -> bool:
+async def make_admin(store: Store, clock: Clock, email: str, origin: Origin) -> bool:
     """Give the account with this address the role ADMIN; False if there is no such account.
 
     Raises:
         InvalidInput: the address.
     """
-    return bool(await User.filter(email=normalise(email)).update(role=Role.ADMIN))
+    async with store.transaction():
+        user = await User.get_or_none(email=normalise(email))
+        if user is None:
+            return False
+        await User.filter(id=user.id).update(role=Role.ADMIN)
+        await write(
+            clock.now(),
+            EventKind.ROLE_CHANGED,
+            origin,
+            concerns=user.id,
+            detail=f"{user.role.value} to ADMIN",
+        )
+    return True
 
 
 async def create_admin(
-    clock: Clock, passwords: PasswordHasher, *, email: str, password: str
+    store: Store,
+    clock: Clock,
+    passwords: PasswordHasher,
+    *,
+    email: str,
+    password: str,
+    origin: Origin,
 ) -> User:
     """Make an account with the role ADMIN and a confirmed address.
 
@@ -77,10 +99,14 @@ async def create_admin(
     """
     email = normalise(email)
     check_password(password, email)
-    return await User.create(
-        email=email,
-        display_name=email.rpartition("@")[0][:100],
-        password_hash=await passwords.hash(password),
-        role=Role.ADMIN,
-        email_verified_at=clock.now(),
-    )
+    password_hash = await passwords.hash(password)
+    async with store.transaction():
+        user = await User.create(
+            email=email,
+            display_name=email.rpartition("@")[0][:100],
+            password_hash=password_hash,
+            role=Role.ADMIN,
+            email_verified_at=clock.now(),
+        )
+        await write(clock.now(), EventKind.REGISTERED, origin, concerns=user.id, detail="as ADMIN")
+    return user

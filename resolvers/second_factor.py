@@ -8,15 +8,20 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from uuid import UUID
 
 import pyotp
 from pyotp.utils import strings_equal
 from tortoise.expressions import F, Q
 
 from models.second_factor import RecoveryCode, SecondFactor
+from models.security_event import EventKind, EventOutcome
 from models.user import User
+from resolvers.audit import note
 from resolvers.context import Context, Services
-from resolvers.errors import InvalidCredentials, InvalidInput, RateLimited, SecondFactorRequired
+from resolvers.errors import InvalidInput, RateLimited, SecondFactorRequired
+from resolvers.password_confirmation import confirm_password
+from resolvers.sealing import Unreadable
 from resolvers.tokens import hash_opaque_token
 
 log = logging.getLogger("groundql.accounts")
@@ -65,16 +70,22 @@ async def begin(context: Context, password: str) -> Setup:
         Unauthenticated
         InvalidCredentials: the password is wrong.
         InvalidInput: there is a second factor already.
+        RateLimited: too many wrong passwords.
     """
     viewer = context.require_viewer()
     services = context.services
-    await _require_password(services, viewer.user, password)
-    if await _enabled(viewer.user) is not None:
-        raise InvalidInput("password", "There is a second factor already; switch it off first.")
+    await confirm_password(context, viewer, password)
     secret = pyotp.random_base32()
     async with services.store.transaction():
-        await SecondFactor.filter(user_id=viewer.id, confirmed_at__isnull=True).delete()
-        await SecondFactor.create(user=viewer.user, secret=secret, tries_since=services.clock.now())
+        await _lock(services, viewer.id)
+        if await _enabled(viewer.user) is not None:
+            raise InvalidInput("password", "There is a second factor already; switch it off first.")
+        await SecondFactor.filter(user_id=viewer.id).delete()
+        await SecondFactor.create(
+            user=viewer.user,
+            secret=services.tokens.seal.seal(secret, viewer.id),
+            tries_since=services.clock.now(),
+        )
     uri = pyotp.TOTP(secret).provisioning_uri(name=viewer.user.email, issuer_name=_ISSUER)
     return Setup(secret=secret, uri=uri)
 
@@ -88,18 +99,24 @@ async def confirm(context: Context, code: str) -> list[str]:
     """
     viewer = context.require_viewer()
     services = context.services
-    row = await SecondFactor.get_or_none(user_id=viewer.id, confirmed_at__isnull=True)
-    if row is None:
-        raise InvalidInput("code", "There is no second factor to confirm; begin anew.")
+    row = await _waiting(viewer.id)
     await _count_try(services, row)
     codes = [_new_recovery_code() for _ in range(RECOVERY_CODES)]
     async with services.store.transaction():
-        if not await _take_code(services, row, code):
-            raise InvalidInput("code", "The code is wrong or was used; wait for the next one.")
-        await SecondFactor.filter(id=row.id).update(confirmed_at=services.clock.now())
-        await RecoveryCode.filter(user_id=viewer.id).delete()
-        for one in codes:
-            await RecoveryCode.create(user=viewer.user, code_hash=_recovery_hash(one))
+        await _lock(services, viewer.id)
+        # Another call may have begun anew, or have confirmed, since the try was counted.
+        row = await _waiting(viewer.id)
+        right = await _take_code(services, row, code)
+        if right:
+            await SecondFactor.filter(id=row.id).update(confirmed_at=services.clock.now())
+            await RecoveryCode.filter(user_id=viewer.id).delete()
+            for one in codes:
+                await RecoveryCode.create(user=viewer.user, code_hash=_recovery_hash(one))
+            await note(context, EventKind.SECOND_FACTOR_ENABLED)
+        else:
+            await note(context, EventKind.SECOND_FACTOR_FAILED, outcome=EventOutcome.FAILED)
+    if not right:
+        raise InvalidInput("code", "The code is wrong or was used; wait for the next one.")
     log.info("A second factor was switched on: user %s", viewer.id)
     return codes
 
@@ -114,15 +131,19 @@ async def disable(context: Context, *, password: str, code: str) -> None:
         SecondFactorRequired: the code is.
     """
     viewer = context.require_viewer()
-    await _require_password(context.services, viewer.user, password)
-    await require_code(context.services, viewer.user, code)
+    await confirm_password(context, viewer, password)
+    await require_code(context, viewer.user, code)
     async with context.services.store.transaction():
+        await _lock(context.services, viewer.id)
+        was_on = await SecondFactor.filter(user_id=viewer.id, confirmed_at__isnull=False).exists()
         await SecondFactor.filter(user_id=viewer.id).delete()
         await RecoveryCode.filter(user_id=viewer.id).delete()
+        if was_on:
+            await note(context, EventKind.SECOND_FACTOR_DISABLED)
     log.info("A second factor was switched off: user %s", viewer.id)
 
 
-async def require_code(services: Services, user: User, code: str | None) -> None:
+async def require_code(context: Context, user: User, code: str | None) -> None:
     """Let a person go on who has no second factor, or gives a code of it or a recovery code. For
     who has shown the password: the answer tells that there is a second factor.
 
@@ -130,14 +151,18 @@ async def require_code(services: Services, user: User, code: str | None) -> None
         SecondFactorRequired: there is no code, or it is wrong or was used.
         RateLimited: too many were tried.
     """
+    services = context.services
     row = await _enabled(user)
     if row is None:
         return
     if code is None or not code.strip():
         raise SecondFactorRequired
     await _count_try(services, row)
-    if await _take_code(services, row, code) or await _take_recovery_code(services, row, code):
+    if await _take_code(services, row, code) or await _take_recovery_code(context, row, code):
         return
+    await note(
+        context, EventKind.SECOND_FACTOR_FAILED, concerns=user.id, outcome=EventOutcome.FAILED
+    )
     raise SecondFactorRequired("The code is wrong or was used; wait for the next one.")
 
 
@@ -145,13 +170,16 @@ async def _enabled(user: User) -> SecondFactor | None:
     return await SecondFactor.get_or_none(user_id=user.id, confirmed_at__isnull=False)
 
 
-async def _require_password(services: Services, user: User, password: str) -> None:
-    if not user.password_hash:
-        raise InvalidCredentials(
-            "You have no password yet; set one first, by the link for a forgotten one."
-        )
-    if not await services.passwords.verify(user.password_hash, password):
-        raise InvalidCredentials
+async def _lock(services: Services, user_id: UUID) -> None:
+    """In a transaction: of several that begin, confirm or switch off one comes after the other."""
+    await services.store.lock_name(f"second-factor {user_id}")
+
+
+async def _waiting(user_id: UUID) -> SecondFactor:
+    row = await SecondFactor.get_or_none(user_id=user_id, confirmed_at__isnull=True)
+    if row is None:
+        raise InvalidInput("code", "There is no second factor to confirm; begin anew.")
+    return row
 
 
 async def _count_try(services: Services, row: SecondFactor) -> None:
@@ -178,7 +206,12 @@ async def _take_code(services: Services, row: SecondFactor, code: str) -> bool:
     """Whether it is a code of the app that was not taken before; now it is."""
     text = "".join(code.split())
     now = int(services.clock.now().timestamp()) // _STEP
-    totp = pyotp.TOTP(row.secret, interval=_STEP)
+    try:
+        secret = services.tokens.seal.open(row.secret, row.user_id)
+    except Unreadable as error:
+        log.error("The second factor of user %s cannot be read: %s", row.user_id, error)
+        return False
+    totp = pyotp.TOTP(secret, interval=_STEP)
     for step in range(now - _DRIFT, now + _DRIFT + 1):
         if strings_equal(totp.generate_otp(step), text):
             # Of several that come at once with it only one finds the step below.
@@ -190,12 +223,16 @@ async def _take_code(services: Services, row: SecondFactor, code: str) -> bool:
     return False
 
 
-async def _take_recovery_code(services: Services, row: SecondFactor, code: str) -> bool:
-    taken = await RecoveryCode.filter(
-        user_id=row.user_id, code_hash=_recovery_hash(code), used_at__isnull=True
-    ).update(used_at=services.clock.now())
+async def _take_recovery_code(context: Context, row: SecondFactor, code: str) -> bool:
+    services = context.services
+    async with services.store.transaction():
+        taken = await RecoveryCode.filter(
+            user_id=row.user_id, code_hash=_recovery_hash(code), used_at__isnull=True
+        ).update(used_at=services.clock.now())
+        if taken:
+            await SecondFactor.filter(id=row.id).update(tries=0)
+            await note(context, EventKind.RECOVERY_CODE_USED, concerns=row.user_id)
     if taken:
-        await SecondFactor.filter(id=row.id).update(tries=0)
         log.warning("A recovery code was used: user %s", row.user_id)
     return bool(taken)
 

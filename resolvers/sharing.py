@@ -12,8 +12,10 @@ from uuid import UUID
 
 from models.chat_session import ChatSession
 from models.participant import OWNERS, READERS, Invitation, Participant, ParticipantRole
+from models.security_event import EventKind
 from models.user import User
 from resolvers.access import require_part
+from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.email_address import normalise
 from resolvers.errors import InvalidInput, NotFound
@@ -55,6 +57,14 @@ async def share_session(
             changed = await _invite(services, session, email, role, context.language)
         else:
             changed = await _add(services, session, user, role, context.language_of(user))
+        if changed:
+            await note(
+                context,
+                EventKind.SESSION_SHARED,
+                concerns=None if user is None else user.id,
+                about=("ChatSession", session.id),
+                detail=role.value if user is not None else f"{role.value} INVITED",
+            )
     services.mailer.wake()
     if changed:
         announce_participants(services, [session.id])
@@ -93,6 +103,12 @@ async def unshare_session(
         if leaving.role is ParticipantRole.OWNER:
             await _hand_over(part.session, leaving.user_id)
         await Participant.filter(id=leaving.id).delete()
+        await note(
+            context,
+            EventKind.SESSION_UNSHARED,
+            concerns=leaving.user_id,
+            about=("ChatSession", session.id),
+        )
     announce_participants(services, [session.id])
     return part
 
@@ -107,8 +123,11 @@ async def cancel_invitation(context: Context, session_id: UUID | None, email: st
     """
     session = (await require_part(context, session_id, OWNERS)).session
     email = normalise(email)
-    if not await Invitation.filter(session_id=session.id, email=email).delete():
-        raise NotFound("invitation")
+    async with context.services.store.transaction():
+        if not await Invitation.filter(session_id=session.id, email=email).delete():
+            raise NotFound("invitation")
+        about = ("ChatSession", session.id)
+        await note(context, EventKind.SESSION_UNSHARED, about=about, detail="INVITED")
     announce_participants(context.services, [session.id])
     return session
 

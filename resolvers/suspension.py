@@ -6,8 +6,10 @@ import logging
 from uuid import UUID
 
 from models.login import Login
+from models.security_event import EventKind
 from models.user import Role, User
 from resolvers.account import end_logins
+from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
 from resolvers.roles import LOCK, require_other_admin
@@ -36,6 +38,7 @@ async def suspend_user(context: Context, user_id: UUID | None) -> User | None:
         if user.suspended_at is None:
             user.suspended_at = services.clock.now()
             await User.filter(id=user.id).update(suspended_at=user.suspended_at)
+            await note(context, EventKind.USER_SUSPENDED, concerns=user.id)
         ended = await end_logins(services, Login.filter(user_id=user.id))
     services.access.end_logins(ended)
     log.info("User %s was suspended, by %s", user.id, viewer.id)
@@ -53,6 +56,9 @@ async def lift_suspension(context: Context, user_id: UUID | None) -> User | None
     if user is None:
         return None
     user.suspended_at = None
-    await User.filter(id=user.id).update(suspended_at=None)
+    async with context.services.store.transaction():
+        lifted = User.filter(id=user.id, suspended_at__isnull=False)
+        if await lifted.update(suspended_at=None):
+            await note(context, EventKind.SUSPENSION_LIFTED, concerns=user.id)
     log.info("The suspension of user %s was lifted, by %s", user.id, viewer.id)
     return user

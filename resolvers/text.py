@@ -51,3 +51,8 @@ def one_line(text: str, length: int) -> str:
     """The beginning of a text as a title: one line, at most `length` code points."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def storable(text: str, length: int) -> str:
+    """The beginning of a header's text without what databases refuse."""
+    return "".join(char for char in text if char != "\0" and not _SURROGATE.match(char))[:length]

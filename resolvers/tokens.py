@@ -21,6 +21,7 @@ from models.login import Login
 from models.user import User
 from resolvers.clock import Clock
 from resolvers.errors import InvalidToken
+from resolvers.sealing import Seal
 from resolvers.signing_keys import SigningKey, key_set, shared_key
 
 ACCESS_TOKEN_LIFETIME = timedelta(minutes=15)
@@ -90,6 +91,9 @@ class TokenService:
         self._secret = secret
         self._former = tuple(shared_key(text, ends_at=end) for text, end in former_secrets)
         self._key = pair or present
+        # Whatever their ends: those are about who is let in.
+        self.seal = Seal([(key.kid, key.private) for key in (present, *self._former)])
+        self._present = present
         # The present key comes last: it counts though it is named as a former one, too.
         self._keys = {key.kid: key for key in (*self._former, *former_pairs, self._key)}
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
@@ -100,6 +104,11 @@ class TokenService:
     def public_keys(self) -> dict[str, list[dict[str, str]]]:
         """The JWKS document by which others verify our access tokens."""
         return key_set(tuple(self._keys.values()), self._clock.now())
+
+    @property
+    def key_ids(self) -> str:
+        """The ids of what signs: of access tokens, and of everything else if that is another."""
+        return " ".join(dict.fromkeys((self._key.kid, self._present.kid)))
 
     def access_token(self, user: User, login: Login) -> tuple[str, datetime]:
         """A token of 15 minutes for this login, and when it expires."""

@@ -10,7 +10,7 @@ import strawberry
 from strawberry import UNSET
 
 from models import user as user_table
-from resolvers import account, registration, roles
+from resolvers import account, email_verification, registration, roles
 from resolvers.errors import Unauthenticated
 from schema.absent import given
 from schema.context import Info
@@ -160,7 +160,7 @@ RefreshResult = Annotated[
     strawberry.union("RefreshResult", description="The outcome of refreshTokens."),
 ]
 VerifyEmailResult = Annotated[
-    User | InvalidToken,
+    User | InvalidToken | InvalidInput,
     strawberry.union("VerifyEmailResult", description="The outcome of verifyEmail."),
 ]
 
@@ -202,7 +202,9 @@ class AccountMutation:
 
     @strawberry.mutation(
         description="Confirm an address with the token from the link in our mail. Valid for 48 "
-        "hours; sent twice, it answers the same."
+        "hours; sent twice, it answers the same. Whoever opens the link need not be who "
+        "registered: without `password` it works only from the network of the registration, or "
+        "with a login of the account, and is InvalidInput elsewhere."
     )
     @answers_problems
     async def verify_email(
@@ -211,8 +213,17 @@ class AccountMutation:
         token: Annotated[
             str, strawberry.argument(description="The value of `token` in the mail's link.")
         ],
+        password: Annotated[
+            str | None,
+            strawberry.argument(
+                description="The password of the registration. Another one is InvalidInput, and "
+                "the link goes on to work."
+            ),
+        ] = UNSET,
     ) -> VerifyEmailResult:
-        return User.from_row(await registration.verify_email(info.context.app, token))
+        return User.from_row(
+            await email_verification.verify_email(info.context.app, token, given(password))
+        )
 
     @strawberry.mutation(
         description="Send the link to confirm an address again, if the address waits for it."

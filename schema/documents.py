@@ -136,7 +136,8 @@ class UpdateDocumentInput:
         default=UNSET, description="A new title, 1 to 300 characters."
     )
     content: str | None = strawberry.field(
-        default=UNSET, description="A new text, 1 to 2,000,000 characters."
+        default=UNSET,
+        description="A new text, 1 to 2,000,000 characters.",
     )
     type: str | None = strawberry.field(default=UNSET, description=_TYPE)
     category: str | None = strawberry.field(default=UNSET, description=_CATEGORY)
@@ -199,7 +200,7 @@ DocumentResult: TypeAlias = Annotated[
     strawberry.union("DocumentResult", description="The outcome of a change of a document."),
 ]
 ManifestResult: TypeAlias = Annotated[
-    ManifestDifference | InvalidInput | NotFound,
+    ManifestDifference | InvalidInput | NotFound | RateLimited,
     strawberry.union("ManifestResult", description="The outcome of comparing a manifest."),
 ]
 

@@ -211,6 +211,7 @@ def format_error(
         code = "SERVICE_UNAVAILABLE"
         log.error("The database cannot be used: %s", original, extra={"request_id": request_id})
         formatted["message"] = UNAVAILABLE
+        extensions["requestId"] = request_id
     elif code is None:
         log.error(
             "Unexpected error in %s",
@@ -223,7 +224,7 @@ def format_error(
             "Something went wrong on our side. "
             f"Quote the request id {request_id} when you report it."
         )
-        extensions = {}
+        extensions = {"requestId": request_id}
     if isinstance(error.original_error, errors.RateLimited):
         extensions["retryAfterSeconds"] = error.original_error.retry_after_seconds
     if isinstance(error.original_error, errors.InvalidInput):

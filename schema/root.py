@@ -40,6 +40,7 @@ from schema.ratings import RatingMutation
 from schema.reply_events import ReplyEnded, ReplyStarted, SourcesFound, TextDelta
 from schema.scopes import guard_roots
 from schema.second_factor import SecondFactorMutation, SecondFactorQuery
+from schema.security_events import SecurityEventQuery
 from schema.session_events import (
     SESSION_EVENTS,
     SessionEventsMutation,
@@ -102,6 +103,7 @@ Query = merge_types(
         ApiKeyQuery,
         SecondFactorQuery,
         SignInQuery,
+        SecurityEventQuery,
         NodeQuery,
         ChatQuery,
         MessageSearchQuery,

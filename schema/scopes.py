@@ -79,6 +79,7 @@ FOR_PEOPLE: Final = frozenset(
     [
         "logins",
         "apiKeys",
+        "securityEvents",
         "register",
         "verifyEmail",
         "resendVerification",

@@ -14,7 +14,8 @@ import pytest
 import backup_commands
 import server
 from models.backup import backup, restore
-from models.store import IN_USE, StoreError
+from models.security_event import SecurityEvent
+from models.store import IN_USE, Store, StoreError
 from rag.embedding.fake import FakeEmbedder
 from settings import Settings
 from tests.application import Running, running_app, test_settings
@@ -173,3 +174,27 @@ def test_the_commands(settings: Settings, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(server, "load_settings", lambda: elsewhere)
     assert server.main(["restore", str(file)]) == 0
     assert sessions(tmp_path / "new" / "other.db") == 0
+
+
+async def test_backups_are_noted(settings: Settings, tmp_path: Path) -> None:
+    """Each in the database that is used afterwards, with the system's user; a database without the
+    table, of an older version, is copied all the same."""
+    file = tmp_path / "copy"
+
+    async def kinds() -> list[str]:
+        store = Store(settings.store_url)
+        await store.open()
+        try:
+            events = await SecurityEvent.all().order_by("id")
+            assert all(" by " in one.device and not one.address for one in events)
+            return [one.kind for one in events]
+        finally:
+            await store.close()
+
+    assert await backup_commands.backup(settings, file, force=False) == 0
+    assert await kinds() == ["BACKUP_MADE"]
+    assert await backup_commands.restore(settings, file, force=True) == 0
+    assert await kinds() == ["BACKUP_RESTORED"]
+    with closing(sqlite3.connect(tmp_path / "test.db")) as connection:
+        connection.execute("DROP TABLE security_event")
+    assert await backup_commands.backup(settings, file, force=True) == 0

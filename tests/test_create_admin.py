@@ -11,6 +11,7 @@ import pytest
 
 import commands
 import server
+from models.security_event import SecurityEvent
 from models.store import Store
 from models.user import Role, User
 from tests.application import PASSWORD, test_settings
@@ -45,6 +46,12 @@ async def test_the_first_admin(
     assert await commands.create_admin(settings, "adam@example.com", never) == 0
     await store.open()
     assert (await User.get()).role is Role.ADMIN
+    events = await SecurityEvent.all().order_by("id")
+    assert [(one.kind, one.detail, one.concerns_id) for one in events] == [
+        ("REGISTERED", "as ADMIN", adam.id),
+        ("ROLE_CHANGED", "USER to ADMIN", adam.id),
+    ]
+    assert all(one.device.startswith("server.py create-admin, by ") for one in events)
     await store.close()
 
 

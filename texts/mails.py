@@ -23,11 +23,11 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "Alguien, esperamos que usted, se registró en GroundQL con la dirección {email}.",
         "Quelqu'un, vous espérons-le, s'est inscrit à GroundQL avec l'adresse {email}.",
     ),
-    "Open this link and press the button to confirm that the address is yours:": (
-        "Öffnen Sie diesen Link, und drücken Sie den Knopf, um zu bestätigen, dass die Adresse "
+    "Open this link and give your password to confirm that the address is yours:": (
+        "Öffnen Sie diesen Link, und geben Sie Ihr Passwort an, um zu bestätigen, dass die Adresse "
         "Ihnen gehört:",
-        "Abra este enlace y pulse el botón para confirmar que la dirección es suya:",
-        "Ouvrez ce lien et appuyez sur le bouton pour confirmer que l'adresse est la vôtre :",
+        "Abra este enlace e indique su contraseña para confirmar que la dirección es suya:",
+        "Ouvrez ce lien et indiquez votre mot de passe pour confirmer que l'adresse est la vôtre :",
     ),
     "Confirm this address": (
         "Diese Adresse bestätigen",
@@ -39,12 +39,12 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "El enlace funciona durante 48 horas.",
         "Le lien est valable 48 heures.",
     ),
-    "If it was not you, do nothing: without your confirmation nobody can use your address.": (
-        "Wenn Sie es nicht waren, tun Sie nichts: Ohne Ihre Bestätigung kann niemand Ihre Adresse "
-        "benutzen.",
-        "Si no fue usted, no haga nada: sin su confirmación nadie puede usar su dirección.",
-        "Si ce n'était pas vous, ne faites rien : sans votre confirmation, personne ne peut "
-        "utiliser votre adresse.",
+    "If it was not you, do nothing: without the password of the registration nothing is confirmed.": (
+        "Wenn Sie es nicht waren, tun Sie nichts: Ohne das Passwort der Registrierung wird nichts "
+        "bestätigt.",
+        "Si no fue usted, no haga nada: sin la contraseña del registro no se confirma nada.",
+        "Si ce n'était pas vous, ne faites rien : sans le mot de passe de l'inscription, rien n'est "
+        "confirmé.",
     ),
     # An account that is there already
     "You already have an account": (

@@ -109,6 +109,22 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "Esta identidad pertenece aquí a otra cuenta.",
         "Cette identité appartient ici à un autre compte.",
     ),
+    "You registered from another place: give the password of your registration, too.": (
+        "Sie haben sich von einem anderen Ort aus registriert: Geben Sie auch das Passwort Ihrer "
+        "Registrierung an.",
+        "Se registró desde otro lugar: indique también la contraseña de su registro.",
+        "Vous vous êtes inscrit depuis un autre endroit : indiquez aussi le mot de passe de votre "
+        "inscription.",
+    ),
+    "This is not the password of the registration. If you did not register, set a new one with "
+    '"forgotten password".': (
+        "Das ist nicht das Passwort der Registrierung. Wenn Sie sich nicht registriert haben, setzen "
+        'Sie mit "Passwort vergessen" ein neues.',
+        "Esta no es la contraseña del registro. Si no se registró, establezca una nueva con "
+        '"contraseña olvidada".',
+        "Ce n'est pas le mot de passe de l'inscription. Si vous ne vous êtes pas inscrit, "
+        'définissez-en un nouveau avec "mot de passe oublié".',
+    ),
     "Give the code that your authenticator app shows.": (
         "Bitte geben Sie den Code an, den Ihre Authenticator-App zeigt.",
         "Indique el código que muestra su aplicación de autenticación.",

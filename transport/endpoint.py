@@ -4,15 +4,16 @@ import asyncio
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import strawberry
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from transport.endings import OnEnding
 from transport.errors import REJECTION_CODES, SERVICE_UNAVAILABLE, error_object
-from transport.hooks import Connection, Hooks, Rejected, request_id
+from transport.hooks import Connection, Hooks, MaySendMore, Rejected, request_id
 from transport.http import Exchange
 from transport.limits import Limits
 from transport.persisted import PersistedQueries
@@ -39,11 +40,18 @@ class GraphQLEndpoint:
         limits: Limits | None = None,
         allowed_origins: Sequence[str] = (),
         persisted: PersistedQueries | None = None,
+        may_send_more: MaySendMore | None = None,
+        ended: OnEnding | None = None,
     ) -> None:
+        """`may_send_more` is asked before more than `limits.body_bytes` of a body are read; nobody
+        may without it. `ended` is called at the end of each operation; it must not raise, nor take
+        long."""
         self._schema = schema
         self._hooks = hooks
         self._limits = limits or Limits()
         self._persisted = persisted or PersistedQueries()
+        self._may_send_more = may_send_more
+        self._ended = ended
         self._allowed_origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._sockets: dict[asyncio.Task[None], Socket] = {}
         self._exchanges: dict[asyncio.Task[None], Exchange] = {}
@@ -135,6 +143,8 @@ class GraphQLEndpoint:
             self._limits,
             connection,
             persisted=self._persisted,
+            may_send_more=self._may_send_more,
+            ended=self._ended,
             scope=scope,
             receive=receive,
             send=send,
@@ -169,6 +179,7 @@ class GraphQLEndpoint:
             self._limits,
             connection,
             persisted=self._persisted,
+            ended=self._ended,
             receive=receive,
             send=send,
         )
@@ -211,14 +222,19 @@ class GraphQLEndpoint:
 def _connect(scope: Scope, kind: str) -> Connection:
     headers = Headers(scope=scope)
     client = scope.get("client")
-    sent = headers.get("x-request-id", "")
     return Connection(
         kind="http" if kind == "http" else "websocket",
         authorization=headers.get("authorization"),
         client_address=client[0] if client else None,
         headers=headers,
-        request_id=sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex,
+        request_id=chosen_request_id(headers),
     )
+
+
+def chosen_request_id(headers: Mapping[str, str]) -> str:
+    """The id that the client has sent as X-Request-ID, if it can be one, else a new one."""
+    sent = headers.get("x-request-id", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
 
 
 async def _deny(scope: Scope, send: Send, status: int) -> None:

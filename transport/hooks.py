@@ -1,10 +1,10 @@
 """What the transport asks of the application, and what it tells it about a client."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from graphql import GraphQLError
 
@@ -43,6 +43,10 @@ class Rejected(Exception):
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+
+
+MaySendMore: TypeAlias = Callable[[Connection], Awaitable[bool]]
+"""Whether this client may send a large body. It may raise RequestError."""
 
 
 class Hooks(Protocol):

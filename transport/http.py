@@ -20,8 +20,9 @@ from strawberry.types.graphql import OperationType
 from transport.body import Parameters, parse_json_body, parse_url
 from transport.direct import Direct
 from transport.encoding import encode_json
+from transport.endings import OnEnding, Record
 from transport.errors import SERVICE_UNAVAILABLE, RequestError, internal_error
-from transport.hooks import Connection, Hooks
+from transport.hooks import Connection, Hooks, MaySendMore
 from transport.limits import Limits
 from transport.multipart import parse_form, read_form
 from transport.negotiation import Form, json_form, negotiate, parse_content_type
@@ -64,6 +65,8 @@ class Exchange:
         connection: Connection,
         *,
         persisted: PersistedQueries,
+        may_send_more: MaySendMore | None,
+        ended: OnEnding | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -73,12 +76,14 @@ class Exchange:
         self._limits = limits
         self.connection = connection
         self._persisted = persisted
+        self._may_send_more = may_send_more
         self._scope = scope
         self._receive = receive
         self._send = _guarded(send)
         self._method: str = scope["method"]
         self._form: FormData | None = None
         self.stream: Stream | None = None
+        self._record = Record(ended)
 
     async def run(self, *, refuse: bool = False) -> None:
         """Answer the request; with `refuse`, by 503 alone."""
@@ -87,6 +92,7 @@ class Exchange:
                 raise unavailable()
             form = self._negotiate()
             parameters = self._persisted.complete(await self._read())
+            self._record.parameters = parameters
             if form.streamed:
                 await self._stream(parameters, form)
             else:
@@ -103,6 +109,7 @@ class Exchange:
         finally:
             if self._form is not None:
                 await self._form.close()
+            self._record.end(self.connection)
 
     def end(self, payload: Payload) -> None:
         """End a streamed response with this error; any other answer is left to finish."""
@@ -140,7 +147,7 @@ class Exchange:
         raise RequestError(415, "Send Content-Type: application/json.")
 
     async def _body(self) -> bytes:
-        receive = self._counted(self._limits.body_bytes)
+        receive = self._counted(self._limits.body_bytes, more=self._limits.large_body_bytes)
         chunks: list[bytes] = []
         try:
             async with asyncio.timeout(self._limits.body_seconds):
@@ -154,32 +161,31 @@ class Exchange:
         except TimeoutError:
             raise _too_slow() from None
 
-    def _counted(self, limit: int) -> Receive:
-        """The request's receive, which refuses more than `limit` bytes of body.
+    def _counted(self, limit: int, *, more: int = 0) -> Receive:
+        """The request's receive, which refuses more than `limit` bytes of body, or than `more` for
+        those who may.
 
         A body that is moderately too large is read and dropped before the refusal, because a
         client that is still writing to a closed connection never sees the answer.
         """
         seen = 0
-        too_large = RequestError(
-            413,
-            f"The request body is larger than {limit} bytes.",
-            headers=((b"connection", b"close"),),
-        )
         length = self.connection.headers.get("content-length", "")
         if re.fullmatch("[0-9]+", length) and int(length[:20]) > limit * _DRAIN_FACTOR:
-            raise too_large
+            raise _too_large(limit)
 
         async def receive() -> Message:
-            nonlocal seen
+            nonlocal seen, limit, more
             message = await self._receive()
             seen += len(message.get("body", b""))
+            if limit < seen <= more and self._may_send_more is not None:
+                limit = more if await self._may_send_more(self.connection) else limit
+                more = 0  # asked once
             if seen <= limit:
                 return message
             while message.get("more_body", False) and seen <= limit * _DRAIN_FACTOR:
                 message = await self._receive()
                 seen += len(message.get("body", b""))
-            raise too_large
+            raise _too_large(limit)
 
         return receive
 
@@ -188,6 +194,7 @@ class Exchange:
     async def _execute(self, parameters: Parameters, form: Form) -> None:
         try:
             async with self._hooks.operation(self.connection) as context:
+                self._record.context = context
                 result = await self._schema.execute(
                     parameters.query,
                     variable_values=parameters.variables,
@@ -204,6 +211,7 @@ class Exchange:
                 raise refusal from None
             payload = failure(refusal or error, self._hooks)
             body = encode_json(payload)
+        self._record.add_errors(payload)
         status = status_of(payload)
         if form is Form.JSON and status != 500:
             # The specification's rule for application/json: a well-formed request gets 200.
@@ -237,6 +245,7 @@ class Exchange:
             nonlocal refusal
             try:
                 async with self._hooks.operation(self.connection) as context:
+                    self._record.context = context
                     results = await self._schema.stream(
                         parameters.query,
                         variable_values=parameters.variables,
@@ -253,6 +262,7 @@ class Exchange:
                             if rejection is not None:
                                 raise rejection
                             payload = to_payload(result, self._hooks)
+                            self._record.add_errors(payload)
                             if stream.started or not is_request_error(result):
                                 await stream.event(payload)
                                 continue
@@ -262,8 +272,11 @@ class Exchange:
             except ClientDisconnect:
                 raise
             except Exception as error:
-                stream.fail(failure(error, self._hooks))
+                payload = failure(error, self._hooks)
+                self._record.add_errors(payload)
+                stream.fail(payload)
 
+        self._record.status = 200  # unless it is refused before its first event
         unsent = await stream.run(produce)
         if refusal is not None:
             raise refusal
@@ -279,6 +292,7 @@ class Exchange:
         return None
 
     async def _refuse(self, error: RequestError) -> None:
+        self._record.add_errors({"errors": [error.formatted]})
         await self._respond(
             error.status, {"errors": [error.formatted]}, self._json_form(), error.headers
         )
@@ -298,6 +312,7 @@ class Exchange:
     async def _send_body(
         self, status: int, body: bytes, form: Form, headers: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
+        self._record.status = status
         content_type = f"{form.value}; charset=utf-8".encode("ascii")
         await self._send(
             {
@@ -338,6 +353,14 @@ def unavailable() -> RequestError:
         "The server is restarting.",
         code=SERVICE_UNAVAILABLE,
         headers=((b"retry-after", b"1"), (b"connection", b"close")),
+    )
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(
+        413,
+        f"The request body is larger than {limit} bytes.",
+        headers=((b"connection", b"close"),),
     )
 
 

@@ -9,6 +9,8 @@ class Limits:
 
     body_bytes: int = 1024 * 1024
     """An application/json body, and each JSON field of a multipart one. Above: 413."""
+    large_body_bytes: int = 1024 * 1024
+    """The same for those who may send more. Above: 413."""
     body_seconds: float = 10.0
     """From the headers to the last byte of a JSON body. Later: 408 and the connection closes."""
     upload_bytes: int = 20 * 1024 * 1024

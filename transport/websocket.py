@@ -19,6 +19,7 @@ from strawberry.types import ExecutionResult
 from transport.body import Parameters
 from transport.direct import Direct
 from transport.encoding import encode_json
+from transport.endings import OnEnding, Record
 from transport.errors import error_object
 from transport.hooks import Connection, Hooks, Rejected, request_id
 from transport.limits import Limits
@@ -67,6 +68,7 @@ class Socket:
         connection: Connection,
         *,
         persisted: PersistedQueries,
+        ended: OnEnding | None,
         receive: Receive,
         send: Send,
     ) -> None:
@@ -75,6 +77,7 @@ class Socket:
         self._limits = limits
         self.connection = connection
         self._persisted = persisted
+        self._ended_operation = ended
         self._receive = receive
         self._send_event = send
         self._initialised = False
@@ -228,15 +231,26 @@ class Socket:
     async def _operate(self, id: str, parameters: Parameters, number: int) -> None:
         connection = replace(self.connection, request_id=f"{self.connection.request_id}.{number}")
         request_id.set(connection.request_id)
+        record = Record(self._ended_operation)
         try:
-            last = await self._deliver(id, parameters, connection)
+            await self._answer(id, parameters, connection, record)
+        finally:
+            record.end(connection)
+
+    async def _answer(
+        self, id: str, parameters: Parameters, connection: Connection, record: Record
+    ) -> None:
+        try:
+            last = await self._deliver(id, parameters, connection, record)
         except _Disconnected:
             return
         except Rejected as rejection:
             self.end(rejection.code, rejection.reason)
             return
         except Exception as error:
-            last = {"id": id, "type": "error", "payload": failure(error, self._hooks)["errors"]}
+            payload = failure(error, self._hooks)
+            record.add_errors(payload)
+            last = {"id": id, "type": "error", "payload": payload["errors"]}
         # The client may use the id again as soon as it has the last message.
         if self._operations.get(id) is asyncio.current_task():
             del self._operations[id]
@@ -249,11 +263,12 @@ class Socket:
             self.end(4500, "Internal server error")
 
     async def _deliver(
-        self, id: str, parameters: Parameters, connection: Connection
+        self, id: str, parameters: Parameters, connection: Connection, record: Record
     ) -> dict[str, Any]:
         """Send the operation's results; returns the message that ends it."""
         sent = 0
         parameters = self._persisted.complete(parameters)
+        record.parameters = parameters
 
         async def send(payload: Payload) -> None:
             nonlocal sent
@@ -270,6 +285,7 @@ class Socket:
             return True
 
         async with self._hooks.operation(connection) as context:
+            record.context = context
             results = await self._schema.stream(
                 parameters.query,
                 variable_values=parameters.variables,
@@ -285,6 +301,7 @@ class Socket:
                     if rejection is not None:
                         raise rejection
                     payload = to_payload(result, self._hooks)
+                    record.add_errors(payload)
                     if is_request_error(result):
                         return {"id": id, "type": "error", "payload": payload["errors"]}
                     await send(payload)

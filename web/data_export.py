@@ -11,9 +11,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from resolvers.account import authenticate
-from resolvers.context import Services
+from resolvers.context import Context, Services
 from resolvers.data_export import begin_export
 from resolvers.errors import RateLimited
+from transport.endpoint import request_id
 
 PATH = "/account/data"
 
@@ -22,6 +23,13 @@ async def _export(request: Request) -> Response:
     services: Services = request.app.state.services
     services.store.bind()
     viewer, problem = await authenticate(services, request.headers.get("authorization"))
+    context = Context(
+        services=services,
+        viewer=viewer,
+        address=request.client.host if request.client is not None else "",
+        user_agent=request.headers.get("user-agent", ""),
+        request_id=request_id.get(),
+    )
     if viewer is None:
         return JSONResponse(
             {"code": "UNAUTHENTICATED", "message": problem or "Log in first."}, status_code=401
@@ -31,7 +39,7 @@ async def _export(request: Request) -> Response:
             {"code": "FORBIDDEN", "message": "An API key cannot do this; log in."}, status_code=403
         )
     try:
-        pieces = await begin_export(services, viewer)
+        pieces = await begin_export(context)
     except RateLimited as error:
         return JSONResponse(
             {"code": "RATE_LIMITED", "message": error.message},

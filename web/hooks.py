@@ -10,7 +10,9 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from models.api_key import ApiScope
 from models.errors import is_unavailable
+from models.user import EDITORS
 from resolvers.account import authenticate
 from resolvers.context import Context, Services, Viewer
 from schema.context import GraphQLContext
@@ -61,6 +63,13 @@ class ApplicationHooks:
                 accept_language=connection.headers.get("accept-language", "")[:500],
             )
         )
+
+    async def may_send_more(self, connection: Connection) -> bool:
+        """Large bodies hold texts of documents and manifests, which editors send."""
+        viewer, _ = await self._authenticate(connection)
+        if viewer is None or viewer.user.role not in EDITORS:
+            return False
+        return viewer.scopes is None or ApiScope.DOCUMENTS in viewer.scopes
 
     async def _authenticate(self, connection: Connection) -> tuple[Viewer | None, str | None]:
         self._services.store.bind()

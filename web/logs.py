@@ -7,7 +7,7 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from transport.endpoint import request_id
 
@@ -29,16 +29,18 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, request_id, message, and exception if any."""
+    """One JSON object a line: time, level, logger, request_id, message, exception if any, and for a
+    request what web/requests.py gives as `fields`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        value = {
+        value: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "request_id": getattr(record, "request_id", "-"),
             "message": record.getMessage(),
         }
+        value |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1] is not None:
             value["exception"] = "".join(traceback.format_exception(record.exc_info[1]))
         return json.dumps(value, ensure_ascii=False)

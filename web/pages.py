@@ -64,57 +64,6 @@ async def _readyz(request: Request) -> Response:
     return JSONResponse({"status": status, **details}, status_code=503)
 
 
-VERIFY_SCRIPT = """\
-const button = document.getElementById("confirm");
-const outcome = document.getElementById("outcome");
-button.addEventListener("click", async () => {
-  button.disabled = true;
-  const query = `mutation VerifyEmail($token: String!) {
-    verifyEmail(token: $token) { __typename ... on User { email } ... on Problem { message } } }`;
-  const token = new URLSearchParams(location.search).get("token") ?? "";
-  try {
-    const response = await fetch("graphql", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ query, variables: { token } }),
-    });
-    const result = (await response.json()).data?.verifyEmail;
-    if (result?.__typename === "User") {
-      outcome.textContent = `${result.email} is confirmed. You can close this page.`;
-      button.hidden = true;
-      return;
-    }
-    outcome.textContent = result?.message ?? "That did not work. Please try again.";
-  } catch {
-    outcome.textContent = "The server could not be reached. Please try again.";
-  }
-  button.disabled = false;
-});
-"""
-
-VERIFY_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="referrer" content="no-referrer"><title>Confirm your address</title>
-<style>
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem }
-button { font: inherit; padding: .5rem 1rem; cursor: pointer }
-</style></head>
-<body><h1>Confirm your address</h1>
-<p>Press the button to confirm that this address is yours.</p>
-<p><button id="confirm" type="button">Confirm this address</button></p>
-<p id="outcome" role="status"></p>
-<script src="verify-email.js"></script></body>
-</html>
-"""
-
-
-async def _verify_page(request: Request) -> Response:
-    """A page with a button: mail scanners that open the link change nothing."""
-    return _page(VERIFY_PAGE)
-
-
 def _page(text: str) -> Response:
     return HTMLResponse(
         text,
@@ -125,10 +74,6 @@ def _page(text: str) -> Response:
             "Cache-Control": "no-store",
         },
     )
-
-
-async def _verify_script(request: Request) -> Response:
-    return _script(VERIFY_SCRIPT)
 
 
 def _script(text: str) -> Response:
@@ -199,25 +144,90 @@ async def _reset_script(request: Request) -> Response:
     return _script(RESET_SCRIPT)
 
 
-CHANGE_SCRIPT = (
-    VERIFY_SCRIPT.replace("mutation VerifyEmail", "mutation ConfirmEmailChange")
-    .replace("... on User { email }", "... on EmailChange { newEmail done }")
-    .replace("verifyEmail", "confirmEmailChange")
-    .replace('"User"', '"EmailChange"')
+VERIFY_SCRIPT = (
+    RESET_SCRIPT.replace("ResetPassword", "VerifyEmail")
     .replace(
-        "`${result.email} is confirmed. You can close this page.`",
-        "result.done ? `The address is ${result.newEmail} now. You can close this page.`\n"
-        '        : "Confirmed. Please open the link in the mail to the other address, too."',
+        "resetPassword(token: $token, newPassword: $password) {\n      __typename",
+        "verifyEmail(token: $token, password: $password) {\n      __typename ... on User { email }",
+    )
+    .replace("resetPassword", "verifyEmail")
+    .replace('"Acknowledged"', '"User"')
+    .replace(
+        '"The new password is set. You can close this page and log in."',
+        "`${result.email} is confirmed. You can close this page and log in.`",
     )
 )
-CHANGE_PAGE = (
-    VERIFY_PAGE.replace("Confirm your address", "Confirm the change of your address")
+VERIFY_PAGE = (
+    RESET_PAGE.replace("Set a new password", "Confirm your address")
+    .replace("New password, 8 to 128 characters", "The password with which you registered")
+    .replace('autocomplete="new-password"', 'autocomplete="current-password"')
+    .replace("Set this password", "Confirm this address")
+    .replace("reset-password.js", "verify-email.js")
     .replace(
-        "Press the button to confirm that this address is yours.", "Press the button to agree."
+        '<form id="form">',
+        "<p>If you did not register, close this page: nothing is confirmed then.</p>\n"
+        '<form id="form">',
     )
-    .replace("Confirm this address", "Confirm the change")
-    .replace("verify-email.js", "confirm-email-change.js")
 )
+
+
+async def _verify_page(request: Request) -> Response:
+    """A page with a form: mail scanners that open the link change nothing, and whoever has not
+    registered confirms nothing for somebody else."""
+    return _page(VERIFY_PAGE)
+
+
+async def _verify_script(request: Request) -> Response:
+    return _script(VERIFY_SCRIPT)
+
+
+CHANGE_SCRIPT = """\
+const button = document.getElementById("confirm");
+const outcome = document.getElementById("outcome");
+button.addEventListener("click", async () => {
+  button.disabled = true;
+  const query = `mutation ConfirmEmailChange($token: String!) {
+    confirmEmailChange(token: $token) {
+      __typename ... on EmailChange { newEmail done } ... on Problem { message } } }`;
+  const token = new URLSearchParams(location.search).get("token") ?? "";
+  try {
+    const response = await fetch("graphql", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify({ query, variables: { token } }),
+    });
+    const result = (await response.json()).data?.confirmEmailChange;
+    if (result?.__typename === "EmailChange") {
+      outcome.textContent = result.done
+        ? `The address is ${result.newEmail} now. You can close this page.`
+        : "Confirmed. Please open the link in the mail to the other address, too.";
+      button.hidden = true;
+      return;
+    }
+    outcome.textContent = result?.message ?? "That did not work. Please try again.";
+  } catch {
+    outcome.textContent = "The server could not be reached. Please try again.";
+  }
+  button.disabled = false;
+});
+"""
+
+CHANGE_PAGE = """\
+<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="referrer" content="no-referrer"><title>Confirm the change of your address</title>
+<style>
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem }
+button { font: inherit; padding: .5rem 1rem; cursor: pointer }
+</style></head>
+<body><h1>Confirm the change of your address</h1>
+<p>Press the button to agree.</p>
+<p><button id="confirm" type="button">Confirm the change</button></p>
+<p id="outcome" role="status"></p>
+<script src="confirm-email-change.js"></script></body>
+</html>
+"""
 
 
 async def _change_page(request: Request) -> Response:

@@ -16,12 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from models.errors import is_unavailable
+from resolvers.audit import Origin
 from resolvers.context import Services
-from resolvers.errors import InvalidInput
+from resolvers.errors import InvalidInput, RateLimited
 from resolvers.knowledge.webhook import MAX_ID, read_delivery, take_delivery
 from resolvers.text import check_text
 from schema.errors import UNAVAILABLE
 from schema.node import global_id, row_id
+from transport.endpoint import request_id
 
 log = logging.getLogger("groundql.webhook")
 
@@ -36,6 +38,13 @@ class KnowledgeWebhook:
         self._webhook = Webhook(secret)
 
     async def receive(self, request: Request) -> Response:
+        services: Services = request.app.state.services
+        address = request.client.host if request.client is not None else ""
+        try:
+            await services.rates.take_webhook_call(address)
+        except RateLimited as limited:
+            wait = str(limited.retry_after_seconds)
+            return _error(429, "RATE_LIMITED", limited.message, retry_after=wait)
         body = bytearray()
         try:
             async for piece in request.stream():
@@ -47,13 +56,14 @@ class KnowledgeWebhook:
         problem = self._check_signature(bytes(body), request)
         if problem is not None:
             return _error(401, "UNAUTHENTICATED", problem)
-        services: Services = request.app.state.services
         services.store.bind()
         delivery_id = request.headers["webhook-id"]
         try:
             check_text("webhook-id", delivery_id, maximum=MAX_ID)
             delivery = read_delivery(orjson.loads(bytes(body)), _collection_row)
-            answer = await take_delivery(services, delivery_id, delivery)
+            agent = request.headers.get("user-agent", "")
+            origin = Origin(address, agent, request_id.get())
+            answer = await take_delivery(services, delivery_id, delivery, origin)
         except orjson.JSONDecodeError:
             return _error(400, "BAD_REQUEST", "The body is not JSON.")
         except InvalidInput as error:
@@ -61,7 +71,7 @@ class KnowledgeWebhook:
         except Exception as error:
             if is_unavailable(error):
                 log.error("The database cannot be used: %s", error)
-                return _error(503, "SERVICE_UNAVAILABLE", UNAVAILABLE)
+                return _error(503, "SERVICE_UNAVAILABLE", UNAVAILABLE, retry_after="30")
             log.exception("A call of the webhook failed")
             return _error(500, "INTERNAL_SERVER_ERROR", "Something went wrong on our side.")
         documents = [
@@ -90,11 +100,13 @@ def _collection_row(value: str) -> UUID | None:
     return row_id("Collection", value)
 
 
-def _error(status: int, code: str, message: str, *, field: str | None = None) -> JSONResponse:
+def _error(
+    status: int, code: str, message: str, *, field: str | None = None, retry_after: str = ""
+) -> JSONResponse:
     error = {"code": code, "message": message}
     if field is not None:
         error["field"] = field
-    headers = {"Retry-After": "30"} if status == 503 else {}
+    headers = {"Retry-After": retry_after} if retry_after else {}
     return JSONResponse({"error": error}, status_code=status, headers=headers)
 
 

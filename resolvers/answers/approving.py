@@ -19,7 +19,7 @@ from resolvers.answers.solving import solve_answered
 from resolvers.answers.vectors import to_bytes
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound, Unavailable
-from resolvers.knowledge.base import NotReady
+from resolvers.knowledge.state import NotReady
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
 

@@ -40,6 +40,7 @@ from resolvers.knowledge.passages import (
     read_entries,
     read_vectors,
 )
+from resolvers.knowledge.state import NotReady
 from resolvers.knowledge.storing import (
     Lease,
     Stored,
@@ -57,10 +58,6 @@ log = logging.getLogger("groundql.knowledge")
 _INLINE_CHANGE = 40
 _INLINE_CHANGE_LIMIT = 5_000
 _REMOVED_AT_ONCE = 200
-
-
-class NotReady(Exception):
-    """The knowledge base cannot be searched, and will not be: the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,13 +385,20 @@ class KnowledgeBase:
                 self._forget()
 
     async def remove(
-        self, document: Document, *, keep_path: bool = False, collection_id: UUID | None = None
+        self,
+        document: Document,
+        *,
+        keep_path: bool = False,
+        collection_id: UUID | None = None,
+        within: Callable[[], Awaitable[None]] | None = None,
     ) -> bool:
-        """Delete a document, see `Deletion.of`; False if it was deleted before, or moved."""
+        """Delete a document, see `Deletion.of`; False if it was deleted before, or moved. `within`
+        runs in the same transaction."""
         async with self.deleting() as deletion:
-            return bool(
-                await deletion.of([document], keep_path=keep_path, collection_id=collection_id)
-            )
+            there = await deletion.of([document], keep_path=keep_path, collection_id=collection_id)
+            if there and within is not None:
+                await within()
+            return bool(there)
 
     async def remove_all(
         self,
@@ -402,15 +406,19 @@ class KnowledgeBase:
         *,
         keep_path: bool = False,
         collection_id: UUID | None = None,
+        each: Callable[[UUID], Awaitable[None]] | None = None,
     ) -> int:
-        """Delete many documents, some hundreds in a transaction; returns how many were there."""
+        """Delete many documents, some hundreds in a transaction; returns how many were there.
+        `each` runs for every one of those, in the same transaction."""
         count = 0
         for start in range(0, len(documents), _REMOVED_AT_ONCE):
             some = documents[start : start + _REMOVED_AT_ONCE]
             async with self.deleting() as deletion:
-                count += len(
-                    await deletion.of(some, keep_path=keep_path, collection_id=collection_id)
-                )
+                there = await deletion.of(some, keep_path=keep_path, collection_id=collection_id)
+                if each is not None:
+                    for document_id in there:
+                        await each(document_id)
+            count += len(there)
         return count
 
     def _indexes(self) -> list[KnowledgeIndex]:
@@ -419,12 +427,21 @@ class KnowledgeBase:
         old = self._old.index if self._old is not None else None
         return [index for index in (self._index, old) if index is not None]
 
-    async def move(self, document_ids: Sequence[UUID], collection_id: UUID) -> None:
-        """Put documents into another collection: from now on its audience sees them."""
+    async def move(
+        self,
+        document_ids: Sequence[UUID],
+        collection_id: UUID,
+        *,
+        within: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Put documents into another collection: from now on its audience sees them. `within` runs
+        in the same transaction."""
         async with self._writing:
             async with self.store.transaction():
                 moved = Document.filter(id__in=list(document_ids), deleted_at__isnull=True)
                 await moved.update(collection_id=collection_id, updated_at=self.clock.now())
+                if within is not None:
+                    await within()
                 revision = await bump_revision()
             for index in self._indexes():
                 for document_id in document_ids:

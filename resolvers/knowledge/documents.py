@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from models.document import Document, DocumentStatus
 from models.ingestion import IngestionTask, TaskKind
+from models.security_event import EventKind
 from models.user import EDITORS
 from rag.loading.limits import MEGABYTE
+from resolvers.audit import note
 from resolvers.collections import resolve_collection
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput, NotFound
@@ -42,7 +45,7 @@ async def add_document(context: Context, properties: Properties, content: str) -
     await context.services.rates.take_upload(viewer.id)
     submission = text_submission(properties, content)
     await resolve_collection(context, properties.collection_id)
-    (document,) = await take_in(context.services, [submission])
+    (document,) = await take_in(context, [submission])
     return document
 
 
@@ -72,15 +75,18 @@ async def upload_document(
         properties, name, data, max_mb=max_mb, mapping=check_mapping(mapping, name)
     )
     await resolve_collection(context, properties.collection_id)
-    (document,) = await take_in(context.services, [submission])
+    (document,) = await take_in(context, [submission])
     return document
 
 
-async def take_in(services: Services, submissions: Sequence[Submission]) -> list[Document]:
+async def take_in(context: Context, submissions: Sequence[Submission]) -> list[Document]:
     """Store what was sent, all or nothing, and have it indexed."""
+    services = context.services
     async with services.store.transaction():
         await lock_submissions(services.store, submissions)
         documents = [await submit(services.store, services.clock, one) for one in submissions]
+        for document in documents:
+            await note(context, EventKind.DOCUMENT_ADDED, about=("Document", document.id))
     await told(services)
     return documents
 
@@ -114,6 +120,7 @@ async def update_document(
             return document
         values = {} if text is None else {"content_hash": sha256(text)}
         await put_task(services.clock, document, task, values=values)
+        await note(context, EventKind.DOCUMENT_CHANGED, about=("Document", document.id))
     await told(services)
     return document
 
@@ -153,10 +160,18 @@ async def delete_document(context: Context, document_id: UUID | None) -> UUID:
     context.require_role(*EDITORS)
     document = await find_document(document_id)
     services = context.services
-    if not await services.knowledge.remove(document, keep_path=document.folder_path is not None):
+    if not await services.knowledge.remove(
+        document,
+        keep_path=document.folder_path is not None,
+        within=partial(note_deletion, context, document.id),
+    ):
         raise NotFound("document")
     await services.knowledge.report()
     return document.id
+
+
+async def note_deletion(context: Context, document_id: UUID) -> None:
+    await note(context, EventKind.DOCUMENT_DELETED, about=("Document", document_id))
 
 
 async def find_document(document_id: UUID | None) -> Document:

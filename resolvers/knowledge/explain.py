@@ -14,8 +14,8 @@ from resolvers.access import find_message
 from resolvers.context import Context, Viewer
 from resolvers.errors import BadUserInput, InvalidInput, Unavailable
 from resolvers.knowledge import audiences
-from resolvers.knowledge.base import NotReady
 from resolvers.knowledge.search import MAX_QUERY
+from resolvers.knowledge.state import NotReady
 from resolvers.replies.addressing import without_address
 from resolvers.replies.history import read_history
 from resolvers.replies.start import read_filter

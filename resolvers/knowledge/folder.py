@@ -28,6 +28,7 @@ from resolvers.knowledge.records import (
     file_of,
     is_record_file,
     match_records,
+    open_itself,
     parse_mapping,
     read_mapping,
 )
@@ -344,7 +345,7 @@ class _Sync:
 
     def _read(self, file: Path) -> tuple[bytes, str]:
         """The file, or enough of it for the parser to see that it is too large, and its hash."""
-        with file.open("rb") as opened:
+        with open_itself(file) as opened:
             data = opened.read(self.knowledge.parser.limits.file_mb * 1024 * 1024 + 1)
         return data, sha256(data)
 

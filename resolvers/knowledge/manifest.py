@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from models.user import EDITORS
 from resolvers.collections import resolve_collection
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
+from resolvers.knowledge.documents import note_deletion
 from resolvers.knowledge.submission import MAX_KEY, MAX_SOURCE
 from resolvers.text import check_text
 from texts import fill
@@ -52,8 +54,10 @@ async def sync_manifest(
     Raises:
         Unauthenticated, Forbidden, InvalidInput
         NotFound: the collection.
+        RateLimited: too many manifests.
     """
-    context.require_role(*EDITORS)
+    viewer = context.require_role(*EDITORS)
+    await context.services.rates.take_manifest(viewer.id)
     source = source.strip()
     check_text("source", source, maximum=MAX_SOURCE)
     listed = _checked(entries)
@@ -81,7 +85,9 @@ async def sync_manifest(
     gone = [r for r in documents if r.id not in taken and not _is_listed(r.key or "", listed)]
     deleted = 0
     if delete_missing:
-        deleted = await context.services.knowledge.remove_all(gone, collection_id=collection_id)
+        deleted = await context.services.knowledge.remove_all(
+            gone, collection_id=collection_id, each=partial(note_deletion, context)
+        )
         await context.services.knowledge.report()
     return Manifest(wanted, sorted(row.key or "" for row in gone), deleted)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from models.document import Document
 from rag.errors import LoadingError
@@ -99,10 +100,23 @@ def record_hash(document: SourceDocument) -> str:
     return hashlib.sha256(json.dumps(asdict(document), sort_keys=True).encode()).hexdigest()
 
 
+def open_itself(file: Path) -> BinaryIO:
+    """A file of the folder, opened for reading, and never what a link of its name leads to.
+
+    Raises:
+        OSError: it cannot be read, or is a link.
+    """
+
+    def without_links(path: str, flags: int) -> int:
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+
+    return open(file, "rb", opener=without_links)
+
+
 def read_mapping(file: Path) -> bytes | None:
-    """The bytes of the mapping beside a file; None if there is none."""
+    """The bytes of the mapping beside a file; None if there is none, or only a link."""
     try:
-        with file.with_name(file.name + MAPPING_SUFFIX).open("rb") as mapping:
+        with open_itself(file.with_name(file.name + MAPPING_SUFFIX)) as mapping:
             return mapping.read(_MAX_MAPPING)
     except OSError:
         return None

@@ -11,7 +11,7 @@ from rag.types import Filter, Hit
 from resolvers.context import Context
 from resolvers.errors import BadUserInput, InvalidInput, Unavailable
 from resolvers.knowledge import audiences
-from resolvers.knowledge.base import NotReady
+from resolvers.knowledge.state import NotReady
 from resolvers.paging import Page, PageRequest, id_page
 from resolvers.text import check_text
 

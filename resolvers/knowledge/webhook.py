@@ -11,6 +11,8 @@ from uuid import UUID
 from models.collection import Collection
 from models.document import Document
 from models.ingestion import WebhookDelivery
+from models.security_event import EventKind
+from resolvers.audit import Origin, write
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
 from resolvers.knowledge.deleting import Deletion
@@ -84,7 +86,9 @@ def read_delivery(body: object, read_id: ReadId) -> Delivery:
     return Delivery(read, paths, keys, collection_id)
 
 
-async def take_delivery(services: Services, delivery_id: str, delivery: Delivery) -> dict[str, Any]:
+async def take_delivery(
+    services: Services, delivery_id: str, delivery: Delivery, origin: Origin
+) -> dict[str, Any]:
     """Store a call's documents and delete what it names, all or nothing; the same id again changes
     nothing.
 
@@ -105,10 +109,14 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
             return known.answer
         await lock_submissions(services.store, delivery.documents)
         deleted = await _delete(deletion, delivery)
+        for document_id in deletion.ids:
+            await _note(services, EventKind.DOCUMENT_DELETED, document_id, origin)
         documents = [
             await _submit(services, path, one)
             for path, one in zip(delivery.paths, delivery.documents, strict=True)
         ]
+        for document in documents:
+            await _note(services, EventKind.DOCUMENT_ADDED, document.id, origin)
         answer = {
             "documents": [
                 {"key": one.properties.key, "id": str(document.id)}
@@ -121,6 +129,12 @@ async def take_delivery(services: Services, delivery_id: str, delivery: Delivery
         )
     await told(services)
     return answer
+
+
+async def _note(services: Services, kind: EventKind, document_id: UUID, origin: Origin) -> None:
+    """No person has done it: whoever has the secret."""
+    about = ("Document", document_id)
+    await write(services.clock.now(), kind, origin, about=about, detail="WEBHOOK")
 
 
 async def _delete(deletion: Deletion, delivery: Delivery) -> list[str]:

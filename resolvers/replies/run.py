@@ -15,7 +15,7 @@ from rag.generation.base import TextPiece, UsageReport
 from rag.pipeline import Pipeline
 from rag.types import Hit, Retrieval, Turn
 from resolvers.answers.approved import MODEL, PROVIDER, GivenAnswer
-from resolvers.knowledge.base import NotReady
+from resolvers.knowledge.state import NotReady
 from resolvers.replies.events import StoredHit
 from resolvers.replies.running import Ending, RunningReply
 

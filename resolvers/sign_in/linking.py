@@ -8,11 +8,13 @@ from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
+from models.security_event import EventKind
 from models.sign_in import SignInIdentity
 from models.user import User
+from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import EmailNotVerified, InvalidInput, NotFound
-from resolvers.password_changes import confirm_password
+from resolvers.password_confirmation import confirm_password
 from resolvers.sign_in.flow import Arrival, FlowStart, begin_flow, end_flow
 from resolvers.sign_in.signing_in import add_identity
 from texts import fill
@@ -83,7 +85,7 @@ async def complete_link(context: Context, arrival: Arrival) -> SignInIdentity:
                             maximum=MAX_IDENTITIES,
                         ),
                     )
-                found = await add_identity(services, user, provider, person, used=False)
+                found = await add_identity(context, user, provider, person, used=False)
                 log.info("User %s has linked %s", viewer.id, provider.settings.name)
     except IntegrityError:
         raise _taken() from None
@@ -118,6 +120,8 @@ async def unlink_sign_in(context: Context, identity_id: UUID | None) -> UUID:
                 "forgotten one.",
             )
         await SignInIdentity.filter(id=identity_id).delete()
+        about = ("SignInIdentity", identity_id)
+        await note(context, EventKind.IDENTITY_UNLINKED, about=about)
     log.info("User %s has unlinked an identity", viewer.id)
     return identity_id
 

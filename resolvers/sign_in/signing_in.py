@@ -7,10 +7,12 @@ from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
+from models.security_event import EventKind
 from models.sign_in import SignInFlow, SignInIdentity
 from models.user import User
 from resolvers import email_address, second_factor
 from resolvers.account import AuthTokensData, begin_login
+from resolvers.audit import note, note_closed_account
 from resolvers.context import Context, Services
 from resolvers.display_name import check_name
 from resolvers.errors import (
@@ -59,9 +61,9 @@ async def complete_sign_in(context: Context, arrival: Arrival) -> AuthTokensData
     user = await _known(context.services, provider, person)
     if user is None:
         user = await _admit(context, provider, person)
-    _require_admitted(context.services, user)
+    await _require_admitted(context, user)
     try:
-        await second_factor.require_code(context.services, user, None)
+        await second_factor.require_code(context, user, None)
     except SecondFactorRequired:
         await SignInFlow.filter(id=row.id).update(verified_user_id=user.id)
         raise
@@ -82,8 +84,8 @@ async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthT
     user = await User.get_or_none(id=row.verified_user_id)
     if user is None:
         raise unusable_flow()
-    _require_admitted(services, user)
-    await second_factor.require_code(services, user, code)
+    await _require_admitted(context, user)
+    await second_factor.require_code(context, user, code)
     if not await SignInFlow.filter(id=row.id, done_at__isnull=True).update(
         done_at=services.clock.now()
     ):
@@ -135,6 +137,7 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
                     email_verified_at=services.clock.now(),
                 )
                 joined = await accept_invitations(services, user)
+                await note(context, EventKind.REGISTERED, actor=user.id, detail="PROVIDER")
                 log.info("User %s: a new account, by %s", user.id, rules.name)
             elif not (
                 rules.link_verified_email
@@ -144,7 +147,7 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
                 raise LinkRequired
             else:
                 log.info("User %s: %s was linked by its address", user.id, rules.name)
-            await add_identity(services, user, provider, person, used=True)
+            await add_identity(context, user, provider, person, used=True)
     except IntegrityError:
         # The address was registered, or the identity linked, at the same moment.
         raise LinkRequired from None
@@ -153,27 +156,32 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
 
 
 async def add_identity(
-    services: Services, user: User, provider: Provider, person: Person, *, used: bool
+    context: Context, user: User, provider: Provider, person: Person, *, used: bool
 ) -> SignInIdentity:
-    """Link an identity.
+    """In a transaction: link an identity.
 
     Raises:
         IntegrityError: it is linked already.
     """
-    return await SignInIdentity.create(
+    identity = await SignInIdentity.create(
         user=user,
         provider=provider.settings.name,
         issuer=provider.settings.issuer,
         subject=person.subject,
         email=_address(person),
-        last_used_at=services.clock.now() if used else None,
+        last_used_at=context.services.clock.now() if used else None,
     )
+    about = ("SignInIdentity", identity.id)
+    await note(context, EventKind.IDENTITY_LINKED, actor=user.id, about=about)
+    return identity
 
 
-def _require_admitted(services: Services, user: User) -> None:
-    if services.require_verified_email and user.email_verified_at is None:
+async def _require_admitted(context: Context, user: User) -> None:
+    if context.services.require_verified_email and user.email_verified_at is None:
+        await note_closed_account(context, user.id, "EMAIL_NOT_VERIFIED")
         raise EmailNotVerified
     if user.suspended_at is not None:
+        await note_closed_account(context, user.id, "SUSPENDED")
         raise InvalidCredentials("This account is suspended; ask an administrator.")
 
 

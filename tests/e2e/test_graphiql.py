@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.e2e.conftest import ROOT, Server, find_link, read_mail, require_tool
+from tests.e2e.conftest import PASSWORD, ROOT, Server, find_link, read_mail, require_tool
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -179,7 +179,8 @@ def test_the_documentation_is_there(tab: Tab, server: Server) -> None:
 
 
 def test_confirming_an_address(tab: Tab, server: Server) -> None:
-    """The link in the mail opens a page; only its button confirms the address."""
+    """The link in the mail opens a page; only the password of the registration confirms the
+    address there."""
     email = "mailbox@example.com"
     token = server.log_in(email)
     verified = "{ me { emailVerified } }"
@@ -192,13 +193,21 @@ def test_confirming_an_address(tab: Tab, server: Server) -> None:
     button.wait_for()
     assert server.execute(verified, token) == {"me": {"emailVerified": False}}
 
+    button.click()  # the browser wants the field filled
+    field = page.get_by_label("The password with which you registered")
+    field.fill("a sentence of somebody else")
     button.click()
-    page.get_by_text(f"{email} is confirmed. You can close this page.").wait_for()
+    page.get_by_text("This is not the password of the registration.").wait_for()
+    assert server.execute(verified, token) == {"me": {"emailVerified": False}}
+    field.fill(PASSWORD)
+    button.click()
+    page.get_by_text(f"{email} is confirmed. You can close this page").wait_for()
     assert server.execute(verified, token) == {"me": {"emailVerified": True}}
     assert not button.is_visible()
     assert origins(tab.requests) == {server.url}
 
     page.goto(f"{server.url}/verify-email?token=wrong")
+    field.fill(PASSWORD)
     button.click()
     page.get_by_text("link").or_(page.get_by_text("token")).first.wait_for()
     assert button.is_enabled()

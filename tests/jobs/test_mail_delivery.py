@@ -289,7 +289,7 @@ async def test_default_ports(url: str, where: str) -> None:
 
 
 async def test_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The mail becomes a private .eml file; the log has its text without the token's value."""
+    """The mail becomes a private .eml file; the log names it, and nothing that is in it."""
     row, folder = mail(), tmp_path / "outbox"
     with caplog.at_level(logging.INFO, logger="groundql.mail"):
         await FileDelivery(folder, SENDER).deliver(row)
@@ -303,8 +303,8 @@ async def test_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert text is not None
     assert TOKEN in text.get_content()
     assert TOKEN not in caplog.text
-    assert "verify-email?token=gqe_…" in caplog.text
-    assert "Mail to anna@example.com: Grüße an Jörg" in caplog.text
+    assert "anna@example.com" not in caplog.text
+    assert "Grüße" not in caplog.text
     assert str(path) in caplog.text
 
 

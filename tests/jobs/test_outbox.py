@@ -190,3 +190,15 @@ async def test_uncommitted_mails(store: Store, clock: SettableClock, postman: Po
     commit.set()
     await registering
     assert await early + await send_due_mails(store, postman, clock) == 1
+
+
+async def test_no_address_in_the_log(
+    store: Store, clock: SettableClock, postman: Postman, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Servers quote the recipient in their refusals."""
+    await enqueue(clock, "ada@example.com")
+    postman.failures["ada@example.com"] = DeliveryError("550 <Ada@Example.com> no such user")
+    await send_due_mails(store, postman, clock)
+    assert (await OutboxMail.get()).last_error == "550 <…> no such user"
+    assert "ada@example.com" not in caplog.text.lower()
+    assert "550 <…> no such user" in caplog.text

@@ -29,7 +29,12 @@ async def running(
     store: Store, clock: SettableClock, postman: Postman, waiting: asyncio.Event
 ) -> AsyncIterator[JobScheduler]:
     scheduler = JobScheduler(
-        store=store, clock=clock, delivery=postman, mail_waiting=waiting, retention_days=30
+        store=store,
+        clock=clock,
+        delivery=postman,
+        mail_waiting=waiting,
+        audit_retention_days=0,
+        retention_days=30,
     )
     scheduler.start()
     try:
@@ -134,7 +139,12 @@ async def test_stop_does_not_wait_for_ever(
     await enqueue(clock, "a")
     before = asyncio.all_tasks()
     scheduler = JobScheduler(
-        store=store, clock=clock, delivery=postman, mail_waiting=waiting, retention_days=30
+        store=store,
+        clock=clock,
+        delivery=postman,
+        mail_waiting=waiting,
+        audit_retention_days=0,
+        retention_days=30,
     )
     scheduler.start()
     waiting.set()

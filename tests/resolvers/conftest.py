@@ -18,6 +18,7 @@ from resolvers.access_watch import AccessWatch
 from resolvers.account import AuthTokensData
 from resolvers.attempts import Attempts
 from resolvers.context import Context, Services
+from resolvers.email_verification import verify_email
 from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
@@ -93,7 +94,7 @@ async def mailed_token(to: str) -> str:
 async def anna(context: Context) -> User:
     """A registered person with a confirmed address and an empty outbox."""
     await registration.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
-    user = await registration.verify_email(context, await mailed_token(EMAIL))
+    user = await verify_email(context, await mailed_token(EMAIL))
     await OutboxMail.all().delete()
     context.services.mailer.waiting.clear()
     return user

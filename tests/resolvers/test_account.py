@@ -13,6 +13,7 @@ from models.user import User
 from resolvers import account, registration
 from resolvers.account import AuthTokensData
 from resolvers.context import Context, Services, Viewer
+from resolvers.email_verification import verify_email
 from resolvers.errors import (
     EmailNotVerified,
     InvalidCredentials,
@@ -77,7 +78,7 @@ async def test_unverified_login(context: Context, verified_only: Context) -> Non
         await account.login(verified_only, email=EMAIL, password=PASSWORD)
     assert await Login.all().count() == 0
     await account.login(context, email=EMAIL, password=PASSWORD)
-    await registration.verify_email(verified_only, await mailed_token(EMAIL))
+    await verify_email(verified_only, await mailed_token(EMAIL))
     await account.login(verified_only, email=EMAIL, password=PASSWORD)
 
 

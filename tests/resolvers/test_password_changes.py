@@ -15,6 +15,7 @@ from models.user import User
 from resolvers import account, logins, registration
 from resolvers.account import MAX_LOGINS, AuthTokensData
 from resolvers.context import Context
+from resolvers.email_verification import verify_email
 from resolvers.errors import (
     InvalidCredentials,
     InvalidInput,
@@ -36,7 +37,7 @@ NEW = "kranich eight"
 @pytest.fixture
 async def anna(context: Context) -> User:
     await registration.register(context, email=EMAIL, password=OLD, display_name="Anna Katharina")
-    return await registration.verify_email(context, await mailed_token(EMAIL))
+    return await verify_email(context, await mailed_token(EMAIL))
 
 
 async def signed_in(context: Context, password: str = OLD) -> AuthTokensData:
@@ -129,7 +130,7 @@ async def test_the_kinds_of_links_do_not_mix(context: Context, anna: User) -> No
     await request_password_reset(context, EMAIL)
     reset = await mailed_token(EMAIL)
     with pytest.raises(InvalidToken):
-        await registration.verify_email(context, reset)
+        await verify_email(context, reset)
     with pytest.raises(InvalidToken):
         await account.refresh_tokens(context, reset)
     assert (await account.authenticate(context.services, reset))[0] is None
@@ -166,7 +167,7 @@ async def test_a_reset_takes_the_account_from_whoever_registered_the_address(
     await reset_password(context, await mailed_token(EMAIL), NEW)
     assert (await User.get()).email_verified_at is not None
     assert not await works(context, mallory)
-    await registration.verify_email(context, link)
+    await verify_email(context, link)
     with pytest.raises(InvalidCredentials):
         await signed_in(context, "mallory knows it")
     await signed_in(context, NEW)
@@ -236,7 +237,7 @@ async def test_an_unconfirmed_person_changes_the_password(context: Context) -> N
     link = await mailed_token(EMAIL)
     viewer = await as_viewer(context, await signed_in(context))
     fresh = await change_password(viewer, current_password=OLD, new_password=NEW)
-    await registration.verify_email(context, link)
+    await verify_email(context, link)
     assert await works(context, fresh)
     await signed_in(context, NEW)
 

@@ -11,6 +11,7 @@ from models.outbox_mail import OutboxMail
 from models.user import Role, User
 from resolvers import account, registration
 from resolvers.context import Context, Services
+from resolvers.email_verification import verify_email
 from resolvers.errors import (
     InvalidCredentials,
     InvalidInput,
@@ -110,14 +111,14 @@ async def test_a_stranger_registered_first(context: Context, clock: RunningClock
     first = await mailed_token(EMAIL)
     mallory = await account.login(context, email=EMAIL, password="mallory knows it")
     await registration.register(context, email=EMAIL, password=PASSWORD, display_name="Anna")
-    user = await registration.verify_email(context, await mailed_token(EMAIL))
+    user = await verify_email(context, await mailed_token(EMAIL))
     assert user.display_name == "Anna"
     with pytest.raises(InvalidCredentials):
         await account.login(context, email=EMAIL, password="mallory knows it")
     assert (await account.authenticate(context.services, mallory.access_token))[0] is None
     with pytest.raises(InvalidToken):
         await account.refresh_tokens(context, mallory.refresh_token)
-    await registration.verify_email(context, first)
+    await verify_email(context, first)
     await account.login(context, email=EMAIL, password=PASSWORD)
     assert await EmailToken.filter(password_hash__isnull=False).count() == 0
 
@@ -127,7 +128,7 @@ async def test_the_link_that_is_sent_again_is_the_newest_registration_s(context:
     await registration.register(context, email=EMAIL, password="mallory knows it")
     await registration.register(context, email=EMAIL, password=PASSWORD)
     await registration.resend_verification(context, EMAIL)
-    await registration.verify_email(context, await mailed_token(EMAIL))
+    await verify_email(context, await mailed_token(EMAIL))
     await account.login(context, email=EMAIL, password=PASSWORD)
 
 
@@ -135,7 +136,7 @@ async def test_confirming_keeps_the_own_login(context: Context) -> None:
     """Who registered once, logged in and then opens the link stays logged in."""
     await registration.register(context, email=EMAIL, password=PASSWORD)
     tokens = await account.login(context, email=EMAIL, password=PASSWORD)
-    await registration.verify_email(context, await mailed_token(EMAIL))
+    await verify_email(context, await mailed_token(EMAIL))
     assert (await account.authenticate(context.services, tokens.access_token))[0] is not None
 
 
@@ -146,7 +147,7 @@ async def test_register_again_unverified(context: Context) -> None:
     await registration.register(context, email=EMAIL, password="another password")
     assert await subjects() == ["Please confirm your email address"] * 2
     assert (await User.get()).password_hash == before.password_hash
-    assert (await registration.verify_email(context, await mailed_token(EMAIL))).id == before.id
+    assert (await verify_email(context, await mailed_token(EMAIL))).id == before.id
 
 
 async def test_register_at_once(context: Context) -> None:
@@ -180,7 +181,7 @@ async def test_register_is_one_transaction(context: Context, services: Services)
 async def test_verify(context: Context, clock: RunningClock) -> None:
     """The token from the mail confirms the address."""
     await registration.register(context, email=EMAIL, password=PASSWORD)
-    user = await registration.verify_email(context, f" {await mailed_token(EMAIL)}\n")
+    user = await verify_email(context, f" {await mailed_token(EMAIL)}\n")
     assert user.email_verified_at is not None
     assert abs(user.email_verified_at - clock.now()) < timedelta(seconds=1)
     assert (await EmailToken.get()).used_at is not None
@@ -190,20 +191,20 @@ async def test_verify_twice(context: Context) -> None:
     """A link that is opened twice answers the same and changes nothing the second time."""
     await registration.register(context, email=EMAIL, password=PASSWORD)
     token = await mailed_token(EMAIL)
-    first = await registration.verify_email(context, token)
-    second = await registration.verify_email(context, token)
+    first = await verify_email(context, token)
+    second = await verify_email(context, token)
     assert first.email_verified_at == second.email_verified_at
-    await asyncio.gather(*(registration.verify_email(context, token) for _ in range(5)))
+    await asyncio.gather(*(verify_email(context, token) for _ in range(5)))
 
 
 async def test_used_token_confirms_nothing_again(context: Context) -> None:
     """A used token does not confirm an address that was changed afterwards."""
     await registration.register(context, email=EMAIL, password=PASSWORD)
     token = await mailed_token(EMAIL)
-    await registration.verify_email(context, token)
+    await verify_email(context, token)
     await User.all().update(email="other@example.com", email_verified_at=None)
     with pytest.raises(InvalidToken):
-        await registration.verify_email(context, token)
+        await verify_email(context, token)
     assert (await User.get()).email_verified_at is None
 
 
@@ -211,10 +212,10 @@ async def test_used_token_does_not_count_again(context: Context) -> None:
     """A used token does not confirm the same address anew."""
     await registration.register(context, email=EMAIL, password=PASSWORD)
     token = await mailed_token(EMAIL)
-    await registration.verify_email(context, token)
+    await verify_email(context, token)
     await User.all().update(email_verified_at=None)
     with pytest.raises(InvalidToken):
-        await registration.verify_email(context, token)
+        await verify_email(context, token)
     assert (await User.get()).email_verified_at is None
 
 
@@ -224,7 +225,7 @@ async def test_verify_too_late(context: Context, clock: RunningClock) -> None:
     token = await mailed_token(EMAIL)
     clock.forward(hours=48)
     with pytest.raises(InvalidToken):
-        await registration.verify_email(context, token)
+        await verify_email(context, token)
     assert (await User.get()).email_verified_at is None
 
 
@@ -232,7 +233,7 @@ async def test_verify_too_late(context: Context, clock: RunningClock) -> None:
 async def test_verify_nonsense(context: Context, anna: User, token: str) -> None:
     """Anything else is an invalid token."""
     with pytest.raises(InvalidToken):
-        await registration.verify_email(context, token)
+        await verify_email(context, token)
 
 
 async def test_resend(context: Context) -> None:
@@ -245,8 +246,8 @@ async def test_resend(context: Context) -> None:
     assert context.services.mailer.waiting.is_set()
     second = await mailed_token(EMAIL)
     assert first != second
-    await registration.verify_email(context, first)
-    assert (await registration.verify_email(context, second)).email == EMAIL
+    await verify_email(context, first)
+    assert (await verify_email(context, second)).email == EMAIL
 
 
 @pytest.mark.parametrize("email", [EMAIL, "unknown@example.com", "nonsense", "\ud800"])

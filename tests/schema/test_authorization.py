@@ -98,6 +98,7 @@ RULES: Final[dict[str, Rule]] = {
     "Mutation.setLanguage": Rule(Who.USER),
     "Query.logins": Rule(Who.USER),
     "Query.apiKeys": Rule(Who.USER),
+    "Query.securityEvents": Rule(Who.ADMIN, {"filter.userId": "User"}),
     "Mutation.requestPasswordReset": Rule(Who.ANYONE),
     "Mutation.resetPassword": Rule(Who.ANYONE),
     "Mutation.changePassword": Rule(Who.USER),
@@ -339,8 +340,8 @@ async def test_without_a_login_nothing_can_be_called(world: World) -> None:
                 continue
             assert code(answer) == "UNAUTHENTICATED", (name, answer)
     new = {table for table, _ in await world.changed(before)}
-    # Of register, and of what is counted.
-    assert new <= {"user_account", "email_token", "outbox_mail", "attempt"}
+    # Of register, and of what is counted and noted.
+    assert new <= {"user_account", "email_token", "outbox_mail", "attempt", "security_event"}
     assert await world.owner_changed() == []
 
 

@@ -278,9 +278,9 @@ async def test_a_move_into_a_collection_that_is_deleted_meanwhile_is_not_found(
     key = (await Document.get(title="Returns")).id
     original = knowledge.move
 
-    async def late(*arguments: Any) -> None:
+    async def late(*arguments: Any, **more: Any) -> None:
         await Collection.filter(id=row_id("Collection", made["id"])).delete()
-        await original(*arguments)
+        await original(*arguments, **more)
 
     monkeypatch.setattr(knowledge, "move", late)
     moved = await people.editor.do(MOVE, d=[global_id("Document", key)], c=made["id"])

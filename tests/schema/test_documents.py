@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from models.document import Document
 from models.ingestion import IngestionTask, TaskKind
 from models.login import Login
 from models.user import Role, User
+from rag.loading.limits import MEGABYTE
 from resolvers.context import Viewer
 from resolvers.knowledge.counting import IndexProgress as Progress
 from schema.documents import IndexProgress
@@ -386,6 +388,43 @@ async def test_the_largest_text_and_the_largest_manifest_fit_into_a_request(
     entries = [{"key": f"{'k' * 190}{number}", "hash": "0" * 64} for number in range(10_000)]
     data = await offline.data(MANIFEST, {"s": "wiki", "e": entries}, token)
     assert len(data["syncManifest"]["wanted"]) == 10_000
+    await refuses_more_than_a_megabyte(offline, text)
+
+
+async def refuses_more_than_a_megabyte(app: Running, text: str) -> None:
+    """From everybody else: people, strangers, forged tokens, keys without the scope; in pieces,
+    too. A megabyte is taken."""
+    reader, editors = await app.login("ben@example.com"), await editor(app)
+    key = """mutation($s: [ApiScope!]!) { createApiKey(input: {name: "k", scopes: $s}) {
+      ... on CreatedApiKey { key } } }"""
+    keys = {
+        scope: (await app.data(key, {"s": [scope]}, editors))["createApiKey"]["key"]
+        for scope in ("CHAT", "DOCUMENTS")
+    }
+    body = json.dumps({"query": "{ __typename }", "variables": {"text": text}}).encode()
+    assert 2 * MEGABYTE < len(body) < 8 * MEGABYTE
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 100_000):
+            yield body[start : start + 100_000]
+
+    headers = {"content-type": "application/json"}
+    for token, status in (
+        (None, 413),
+        (reader, 413),
+        (editors[:-2], 413),
+        (keys["CHAT"], 413),
+        (keys["DOCUMENTS"], 200),
+        (editors, 200),
+    ):
+        sent = headers if token is None else {**headers, "authorization": f"Bearer {token}"}
+        for content in (body, pieces()):
+            response = await app.http.post(app.url, headers=sent, content=content)
+            assert response.status_code == status, (token, response.text)
+    small = b'{"query": "{ __typename }"}'.ljust(MEGABYTE)
+    assert (await app.http.post(app.url, headers=headers, content=small)).status_code == 200
+    response = await app.http.post(app.url, headers=headers, content=small + b" ")
+    assert response.status_code == 413
 
 
 async def test_the_progress_is_told(offline: Running) -> None:

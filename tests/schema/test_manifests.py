@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,3 +129,16 @@ async def test_many_documents_are_deleted_in_one_transaction(empty_app: Running)
     assert await keys_left() == ["k3"]
     left = await Document.get(key="k3")
     assert empty_app.services.knowledge.index.document_ids() == {str(left.id)}
+
+
+async def test_a_manifest_too_many(empty_app: Running) -> None:
+    """It is refused with the seconds to wait, and deletes nothing."""
+    token = await empty_app.login("eve@example.com", Role.EDITOR)
+    await filled(empty_app, token)
+    rates = empty_app.services.rates
+    rates._allowances = replace(rates._allowances, manifests_per_user=1)
+    first = await empty_app.data(SYNC, {"e": entries("a", "b", "c")}, token)
+    assert first["syncManifest"]["__typename"] == "ManifestDifference"
+    again = await empty_app.data(SYNC, {"e": entries("a"), "d": True}, token)
+    assert again["syncManifest"]["__typename"] == "RateLimited"
+    assert await Document.filter(deleted_at__isnull=True).count() == 4

@@ -187,3 +187,59 @@ async def test_another_one_needs_the_old_one_gone(factor: Factor) -> None:
     nothing = await factor.do(CONFIRM, c=factor.code())
     assert nothing["message"] == "There is no second factor to confirm; begin anew."
     assert (await factor.login(factor.code()))["__typename"] == "AuthTokens"
+
+
+async def test_only_the_newest_secret_can_be_confirmed(
+    factor: Factor, clock: SettableClock
+) -> None:
+    """Of eight that are begun at once one is left; the codes of the others, and of one begun
+    earlier, switch nothing on."""
+    await factor.do(DISABLE, p=PASSWORD, c=factor.code())
+    older = (await factor.do(BEGIN, p=PASSWORD))["secret"]
+    begun = await asyncio.gather(*(factor.do(BEGIN, p=PASSWORD) for _ in range(8)))
+    assert {one["__typename"] for one in begun} == {"SecondFactorSetup"}
+    factor.app.services.store.bind()
+    kept = await SecondFactor.get()
+    seal = factor.app.services.tokens.seal
+    newest = seal.open(kept.secret, kept.user_id)
+    secrets = [one["secret"] for one in begun]
+    assert newest in secrets
+    assert newest not in kept.secret
+    for secret in (older, *(one for one in secrets if one != newest)):
+        answer = await factor.do(CONFIRM, c=pyotp.TOTP(secret).at(clock.time))
+        assert answer["__typename"] == "InvalidInput"
+    assert (await factor.do(STATE))["enabled"] is False
+    assert (await factor.login())["__typename"] == "AuthTokens"
+    factor.secret = newest
+    assert (await factor.do(CONFIRM, c=factor.code()))["__typename"] == "RecoveryCodes"
+
+
+async def test_one_of_two_confirmations_gives_codes(factor: Factor, clock: SettableClock) -> None:
+    """Two codes of two steps come at once: one is told the recovery codes, and they count; the
+    other is told that nothing waits. A secret cannot be begun anew meanwhile."""
+    await factor.do(DISABLE, p=PASSWORD, c=factor.code())
+    factor.secret = (await factor.do(BEGIN, p=PASSWORD))["secret"]
+    clock.forward(seconds=60)
+    answers = await asyncio.gather(
+        factor.do(CONFIRM, c=factor.code()),
+        factor.do(CONFIRM, c=factor.code(1)),
+        factor.do(CONFIRM, c=factor.code(-1)),
+    )
+    assert sorted(one["__typename"] for one in answers) == [
+        "InvalidInput",
+        "InvalidInput",
+        "RecoveryCodes",
+    ]
+    (codes,) = [one["codes"] for one in answers if "codes" in one]
+    again = await factor.do(BEGIN, p=PASSWORD)
+    assert again["__typename"] == "InvalidInput"
+    assert (await factor.login(codes[0]))["__typename"] == "AuthTokens"
+
+
+async def test_passwords_cannot_be_guessed_here(factor: Factor, clock: SettableClock) -> None:
+    """Whoever has stolen a session has ten tries, as elsewhere."""
+    kinds = []
+    for _ in range(12):
+        clock.forward(seconds=64)
+        kinds.append((await factor.do(BEGIN, p="another sentence"))["__typename"])
+    assert kinds == ["InvalidCredentials"] * 10 + ["RateLimited"] * 2

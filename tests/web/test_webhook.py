@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +243,17 @@ async def test_a_call_is_taken_as_a_whole_or_not_at_all(
     assert (again.status_code, again.json()["deleted"]) == (202, ["t"])
     assert not await Document.exists(key="t")
     assert str(row.id) not in app.services.knowledge.index.document_ids()
+
+
+async def test_an_address_may_call_so_often(app: Running) -> None:
+    """Calls are counted before their bodies are read, good ones and bad ones alike; then the sender
+    is told when to come again, and nothing is stored."""
+    rates = app.services.rates
+    rates._allowances = replace(rates._allowances, webhook_calls=2)
+    assert (await call(app, TENT)).status_code == 202
+    assert (await call(app, TENT, id="msg_2", key=b"x" * 24)).status_code == 401
+    refused = await call(app, {**TENT, "key": "u"}, id="msg_3")
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "RATE_LIMITED"
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+    assert await Document.filter(key="u").count() == 0

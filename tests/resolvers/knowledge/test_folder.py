@@ -15,8 +15,10 @@ from models.errors import StoreUnavailable
 from models.knowledge_state import KnowledgeState
 from models.store import Store
 from rag.embedding.fake import FakeEmbedder
-from resolvers.knowledge.base import KnowledgeBase, NotReady
+from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import FolderSync, Stamp, sync_folder
+from resolvers.knowledge.records import open_itself
+from resolvers.knowledge.state import NotReady
 from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, prepare_knowledge
 
@@ -436,3 +438,26 @@ async def test_a_model_that_cannot_be_loaded_is_told_to_whoever_asks(world: Worl
     with pytest.raises(NotReady):
         await knowledge.pipeline()
     await world.stop(knowledge)
+
+
+async def test_no_link_leads_out_of_the_folder(world: World, tmp_path: Path) -> None:
+    """Neither a link to a file, nor to a folder, nor one to the mapping of records; nor a link that
+    takes a file's place after the folder was listed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.md").write_text("# Secret\n\nThe word is Zirbelnuss.\n")
+    (outside / "mapping.json").write_text('{"title": "content"}')
+    (world.folder / "linked.md").symlink_to(outside / "secret.md")
+    (world.folder / "folder").symlink_to(outside, target_is_directory=True)
+    (world.folder / "pipe.md").symlink_to("/proc/self/environ")
+    (world.folder / "faq.jsonl").write_text('{"title": "Right", "content": "Words of a record."}\n')
+    (world.folder / "faq.jsonl.fields.json").symlink_to(outside / "mapping.json")
+    knowledge = await world.start()
+    documents = await Document.all()
+    assert len(documents) == 5
+    assert "Right" in {row.title for row in documents}
+    assert not [row for row in documents if "Zirbelnuss" in row.content]
+    await world.stop(knowledge)
+    for opened in ("linked.md", "faq.jsonl.fields.json"):
+        with pytest.raises(OSError, match="symbolic"):
+            open_itself(world.folder / opened)
