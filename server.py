@@ -51,7 +51,8 @@ from resolvers.session_bus import SessionBus
 from resolvers.titles import SessionTitles
 from schema.limits import QueryLimits
 from schema.root import build_schema
-from settings import Settings, SettingsError, load_settings, load_trusted_documents
+from setting_files import load_trusted_documents
+from settings import Settings, SettingsError, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from transport.persisted import PersistedQueries

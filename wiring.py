@@ -41,7 +41,8 @@ from resolvers.sign_in.configuration import check_redirects, read_providers
 from resolvers.sign_in.providers import Providers
 from resolvers.signing_keys import SigningKey, key_pair
 from resolvers.tokens import TokenService
-from settings import Settings, SettingsError, load_secret_key
+from setting_files import load_secret_key
+from settings import Settings, SettingsError
 
 log = logging.getLogger("groundql")
 

@@ -12,7 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("web", "schema", "resolvers", "models", "rag", "jobs", "transport", "texts")
-MODULES = ("server", "settings", "wiring", "commands", "backup_commands", "console")
+MODULES = (
+    "server",
+    "settings",
+    "setting_files",
+    "wiring",
+    "commands",
+    "backup_commands",
+    "console",
+)
 # Imported by nothing before the port is open: each takes from tenths of a second to seconds.
 HEAVY = (
     "torch",

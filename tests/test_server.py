@@ -10,7 +10,8 @@ import pytest
 import commands
 from models.store import StoreError
 from server import listen, transport_limits
-from settings import Settings, SettingsError, load_secret_key
+from setting_files import load_secret_key
+from settings import Settings, SettingsError
 from tests.application import test_settings
 
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from setting_files import load_secret_key, load_trusted_documents
 from settings import (
     Settings,
     SettingsError,
-    load_secret_key,
     load_settings,
-    load_trusted_documents,
 )
 
 
