@@ -26,7 +26,7 @@ from graphql import (
     is_leaf_type,
 )
 from graphql.pyutils import Path
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext as Executor
 from strawberry.schema.types.base_scalars import DateTimeDefinition
 from strawberry.types import Info
 from strawberry.types.base import StrawberryObjectDefinition
@@ -54,7 +54,7 @@ class General(Exception):
 class Place:
     """A list of one response, for what its fields' resolvers are told."""
 
-    executor: StrawberryGraphQLCoreExecutionContext
+    executor: Executor
     path: Path
 
 
@@ -315,7 +315,7 @@ class ListedObjects:
 
     def __init__(
         self,
-        executor: StrawberryGraphQLCoreExecutionContext,
+        executor: Executor,
         kind: GraphQLOutputType,
         field_details_list: Any,
     ) -> None:
@@ -387,9 +387,7 @@ class ListedObjects:
         return [None if value is None else next(given) for value in cast(Column, values)]
 
 
-def _field(
-    executor: StrawberryGraphQLCoreExecutionContext, parent: GraphQLObjectType, details: Any
-) -> _Field:
+def _field(executor: Executor, parent: GraphQLObjectType, details: Any) -> _Field:
     name = details[0].node.name.value
     if name == "__typename":
         return _TypeName(parent.name)
@@ -417,9 +415,7 @@ def _field(
     return _Resolved(field, definition, parent, nodes, completion)
 
 
-def _completion(
-    executor: StrawberryGraphQLCoreExecutionContext, kind: GraphQLOutputType, details: Any
-) -> _Completion:
+def _completion(executor: Executor, kind: GraphQLOutputType, details: Any) -> _Completion:
     nullable = not isinstance(kind, GraphQLNonNull)
     inner = kind.of_type if isinstance(kind, GraphQLNonNull) else kind
     if inner in _PLAIN:
