@@ -9,6 +9,7 @@ from typing import Final
 from texts.failures import FAILURES
 from texts.knowledge import KNOWLEDGE
 from texts.mails import MAILS
+from texts.pages import PAGES
 from texts.problems import PROBLEMS
 
 
@@ -25,7 +26,9 @@ ENGLISH: Final = Language.EN
 OTHERS: Final = (Language.DE, Language.ES, Language.FR)
 
 # English with named places, then German, Spanish and French with the same ones.
-CATALOGUE: Final[dict[str, tuple[str, str, str]]] = {**PROBLEMS, **KNOWLEDGE, **FAILURES, **MAILS}
+CATALOGUE: Final[dict[str, tuple[str, str, str]]] = {
+    **PROBLEMS, **KNOWLEDGE, **FAILURES, **MAILS, **PAGES,
+}  # fmt: skip
 
 PLACE: Final = re.compile(r"\{(\w*)\}")
 

@@ -1,4 +1,4 @@
-"""The few addresses beside /graphql: health, GraphiQL, and the page that mails link to."""
+"""The few addresses beside /graphql: health, GraphiQL, and the pages that mails link to."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from resolvers.knowledge.base import KnowledgeBase
+from web import mail_pages
 
 GRAPHIQL_DIST = Path(__file__).parent.parent / "graphiql" / "dist"
 
@@ -20,10 +21,6 @@ GRAPHIQL_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self' data:; worker-src 'self' blob:; script-src 'self'; "
     "connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-)
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
 
@@ -64,181 +61,6 @@ async def _readyz(request: Request) -> Response:
     return JSONResponse({"status": status, **details}, status_code=503)
 
 
-def _page(text: str) -> Response:
-    return HTMLResponse(
-        text,
-        headers={
-            "Content-Security-Policy": PAGE_POLICY,
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": "no-store",
-        },
-    )
-
-
-def _script(text: str) -> Response:
-    return Response(
-        text,
-        media_type="text/javascript",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"},
-    )
-
-
-RESET_SCRIPT = """\
-const form = document.getElementById("form");
-const outcome = document.getElementById("outcome");
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const button = document.getElementById("save");
-  button.disabled = true;
-  const query = `mutation ResetPassword($token: String!, $password: String!) {
-    resetPassword(token: $token, newPassword: $password) {
-      __typename ... on Problem { message } } }`;
-  const token = new URLSearchParams(location.search).get("token") ?? "";
-  const password = document.getElementById("password").value;
-  try {
-    const response = await fetch("graphql", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ query, variables: { token, password } }),
-    });
-    const result = (await response.json()).data?.resetPassword;
-    if (result?.__typename === "Acknowledged") {
-      outcome.textContent = "The new password is set. You can close this page and log in.";
-      form.hidden = true;
-      return;
-    }
-    outcome.textContent = result?.message ?? "That did not work. Please try again.";
-  } catch {
-    outcome.textContent = "The server could not be reached. Please try again.";
-  }
-  button.disabled = false;
-});
-"""
-
-RESET_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="referrer" content="no-referrer"><title>Set a new password</title>
-<style>
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem }
-button, input { font: inherit; padding: .5rem 1rem }
-</style></head>
-<body><h1>Set a new password</h1>
-<form id="form"><p><label for="password">New password, 8 to 128 characters</label><br>
-<input id="password" type="password" autocomplete="new-password" required></p>
-<p><button id="save" type="submit">Set this password</button></p></form>
-<p id="outcome" role="status"></p>
-<script src="reset-password.js"></script></body>
-</html>
-"""
-
-
-async def _reset_page(request: Request) -> Response:
-    """A page with a form; opening it changes nothing."""
-    return _page(RESET_PAGE)
-
-
-async def _reset_script(request: Request) -> Response:
-    return _script(RESET_SCRIPT)
-
-
-VERIFY_SCRIPT = (
-    RESET_SCRIPT.replace("ResetPassword", "VerifyEmail")
-    .replace(
-        "resetPassword(token: $token, newPassword: $password) {\n      __typename",
-        "verifyEmail(token: $token, password: $password) {\n      __typename ... on User { email }",
-    )
-    .replace("resetPassword", "verifyEmail")
-    .replace('"Acknowledged"', '"User"')
-    .replace(
-        '"The new password is set. You can close this page and log in."',
-        "`${result.email} is confirmed. You can close this page and log in.`",
-    )
-)
-VERIFY_PAGE = (
-    RESET_PAGE.replace("Set a new password", "Confirm your address")
-    .replace("New password, 8 to 128 characters", "The password with which you registered")
-    .replace('autocomplete="new-password"', 'autocomplete="current-password"')
-    .replace("Set this password", "Confirm this address")
-    .replace("reset-password.js", "verify-email.js")
-    .replace(
-        '<form id="form">',
-        "<p>If you did not register, close this page: nothing is confirmed then.</p>\n"
-        '<form id="form">',
-    )
-)
-
-
-async def _verify_page(request: Request) -> Response:
-    """A page with a form: mail scanners that open the link change nothing, and whoever has not
-    registered confirms nothing for somebody else."""
-    return _page(VERIFY_PAGE)
-
-
-async def _verify_script(request: Request) -> Response:
-    return _script(VERIFY_SCRIPT)
-
-
-CHANGE_SCRIPT = """\
-const button = document.getElementById("confirm");
-const outcome = document.getElementById("outcome");
-button.addEventListener("click", async () => {
-  button.disabled = true;
-  const query = `mutation ConfirmEmailChange($token: String!) {
-    confirmEmailChange(token: $token) {
-      __typename ... on EmailChange { newEmail done } ... on Problem { message } } }`;
-  const token = new URLSearchParams(location.search).get("token") ?? "";
-  try {
-    const response = await fetch("graphql", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ query, variables: { token } }),
-    });
-    const result = (await response.json()).data?.confirmEmailChange;
-    if (result?.__typename === "EmailChange") {
-      outcome.textContent = result.done
-        ? `The address is ${result.newEmail} now. You can close this page.`
-        : "Confirmed. Please open the link in the mail to the other address, too.";
-      button.hidden = true;
-      return;
-    }
-    outcome.textContent = result?.message ?? "That did not work. Please try again.";
-  } catch {
-    outcome.textContent = "The server could not be reached. Please try again.";
-  }
-  button.disabled = false;
-});
-"""
-
-CHANGE_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="referrer" content="no-referrer"><title>Confirm the change of your address</title>
-<style>
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem }
-button { font: inherit; padding: .5rem 1rem; cursor: pointer }
-</style></head>
-<body><h1>Confirm the change of your address</h1>
-<p>Press the button to agree.</p>
-<p><button id="confirm" type="button">Confirm the change</button></p>
-<p id="outcome" role="status"></p>
-<script src="confirm-email-change.js"></script></body>
-</html>
-"""
-
-
-async def _change_page(request: Request) -> Response:
-    """A page with a button, for each of the two mailboxes of a change."""
-    return _page(CHANGE_PAGE)
-
-
-async def _change_script(request: Request) -> Response:
-    return _script(CHANGE_SCRIPT)
-
-
 async def _home(request: Request) -> Response:
     """Points a person who opens the bare address to where something is."""
     links = '<li><a href="graphql">/graphql</a>: the API</li>'
@@ -248,7 +70,10 @@ async def _home(request: Request) -> Response:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>"
         f"<h1>{title}</h1><p>The chat backend is running.</p><ul>{links}</ul></html>",
-        headers={"Content-Security-Policy": PAGE_POLICY, "X-Content-Type-Options": "nosniff"},
+        headers={
+            "Content-Security-Policy": mail_pages.PAGE_POLICY,
+            "X-Content-Type-Options": "nosniff",
+        },
     )
 
 
@@ -262,12 +87,7 @@ def routes(*, graphiql: bool) -> list[BaseRoute]:
         Route("/", _home),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz),
-        Route("/verify-email", _verify_page),
-        Route("/verify-email.js", _verify_script),
-        Route("/confirm-email-change", _change_page),
-        Route("/confirm-email-change.js", _change_script),
-        Route("/reset-password", _reset_page),
-        Route("/reset-password.js", _reset_script),
+        *mail_pages.routes(),
     ]
     if graphiql:
         found += [

@@ -63,8 +63,8 @@ async def test_passwords_and_devices(empty_app: Running) -> None:
     base = app.url.removesuffix("/graphql")
     page = await app.http.get(f"{base}/reset-password", params={"token": token})
     assert (page.status_code, page.headers["referrer-policy"]) == (200, "no-referrer")
-    assert 'src="reset-password.js"' in page.text
-    assert (await app.http.get(f"{base}/reset-password.js")).status_code == 200
+    assert 'src="mail-page.js"' in page.text
+    assert (await app.http.get(f"{base}/mail-page.js")).status_code == 200
     short = (await app.data(RESET, {"t": token, "p": "short"}))["resetPassword"]
     assert (short["__typename"], short["field"]) == ("InvalidInput", "newPassword")
     done = await app.data(RESET, {"t": token, "p": NEW})

@@ -75,7 +75,7 @@ def test_graphiql_is_there_if_it_is_switched_on(tmp_path: Path) -> None:
 async def test_headers_of_every_answer(production: Running) -> None:
     """Answers, pages and errors have them; a page keeps the policy of its own."""
     base = production.url.removesuffix("/graphql")
-    for path in ("/graphql", "/healthz", "/nothing", "/", "/verify-email", "/verify-email.js"):
+    for path in ("/graphql", "/healthz", "/nothing", "/", "/verify-email", "/mail-page.js"):
         headers = (await production.http.get(base + path)).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
