@@ -107,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure start and memory, the time to the first text of an answer, retrieval, "
         "embedding, indexing, streams of many replies at once, the way of a token to its reader, "
         "pages of a long history, the index with up to a million passages, and many logins at "
-        "once. Tables go to stdout, progress to stderr. It takes some minutes, the index half an hour; other work on "
-        "the machine spoils the times, ratios less than others.",
+        "once. Tables go to stdout, progress to stderr. It takes some minutes, the index half an "
+        "hour; other work on the machine spoils the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",

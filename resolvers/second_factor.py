@@ -15,7 +15,8 @@ from tortoise.expressions import F, Q
 
 from models.second_factor import RecoveryCode, SecondFactor
 from models.user import User
-from resolvers.context import Context, Services
+from resolvers.attempts import PASSWORD_TRIES
+from resolvers.context import Context, Services, Viewer
 from resolvers.errors import InvalidCredentials, InvalidInput, RateLimited, SecondFactorRequired
 from resolvers.tokens import hash_opaque_token
 
@@ -28,7 +29,8 @@ RECOVERY_CODES: Final = 10
 _STEP: Final = 30  # seconds that a code is shown
 _DRIFT: Final = 1  # steps that the phone's clock may differ
 _ISSUER: Final = "GroundQL"
-_RECOVERY_BYTES: Final = 10  # 80 bits, 16 letters
+# 120 bits, 24 letters: from 112 on a plain hash may keep them (ASVS 5.0, 6.5.2).
+_RECOVERY_BYTES: Final = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ async def begin(context: Context, password: str) -> Setup:
     nobody locks themselves out.
 
     Raises:
-        Unauthenticated
+        Unauthenticated, RateLimited
         InvalidCredentials: the password is wrong.
         InvalidInput: there is a second factor already.
     """
     viewer = context.require_viewer()
     services = context.services
-    await _require_password(services, viewer.user, password)
+    await _require_password(services, viewer, password)
     if await _enabled(viewer.user) is not None:
         raise InvalidInput("password", "There is a second factor already; switch it off first.")
     secret = pyotp.random_base32()
@@ -114,7 +116,7 @@ async def disable(context: Context, *, password: str, code: str) -> None:
         SecondFactorRequired: the code is.
     """
     viewer = context.require_viewer()
-    await _require_password(context.services, viewer.user, password)
+    await _require_password(context.services, viewer, password)
     await require_code(context.services, viewer.user, code)
     async with context.services.store.transaction():
         await SecondFactor.filter(user_id=viewer.id).delete()
@@ -145,9 +147,18 @@ async def _enabled(user: User) -> SecondFactor | None:
     return await SecondFactor.get_or_none(user_id=user.id, confirmed_at__isnull=False)
 
 
-async def _require_password(services: Services, user: User, password: str) -> None:
-    if not await services.passwords.verify(user.password_hash, password):
-        raise InvalidCredentials
+async def _require_password(services: Services, viewer: Viewer, password: str) -> None:
+    """Wrong ones are counted with those of `password_changes.confirm_password`: who has a stolen
+    access token does not guess the password here either.
+
+    Raises:
+        InvalidCredentials, RateLimited
+    """
+    key = f"confirm {viewer.id}"
+    async with services.attempts.turn(PASSWORD_TRIES, key):
+        if not await services.passwords.verify(viewer.user.password_hash, password):
+            raise InvalidCredentials
+        await services.attempts.forgive(PASSWORD_TRIES, key)
 
 
 async def _count_try(services: Services, row: SecondFactor) -> None:
@@ -202,5 +213,5 @@ def _new_recovery_code() -> str:
 
 
 def _recovery_hash(code: str) -> str:
-    """SHA-256 is enough for 80 random bits; spaces, hyphens and case do not matter."""
+    """SHA-256 is enough for 120 random bits; spaces, hyphens and case do not matter."""
     return hash_opaque_token("".join(code.split()).replace("-", "").lower())

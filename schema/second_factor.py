@@ -43,7 +43,7 @@ class RecoveryCodes:
 
 
 BeginSecondFactorResult = Annotated[
-    SecondFactorSetup | InvalidCredentials | InvalidInput,
+    SecondFactorSetup | InvalidCredentials | InvalidInput | RateLimited,
     strawberry.union("BeginSecondFactorResult", description="The outcome of beginSecondFactor."),
 ]
 ConfirmSecondFactorResult = Annotated[

@@ -108,8 +108,9 @@ async def test_headers_of_every_answer(production: Running) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["strict-transport-security"] == "max-age=31536000"
-        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+        for directive in ("frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"):
+            assert directive in headers["content-security-policy"]
         assert "set-cookie" not in headers
     assert (
         "script-src 'self'"
