@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import subprocess
 from pathlib import Path
 
@@ -26,7 +25,8 @@ QUESTION = "What does error E2 of the kettle mean?"
 
 def command(name: str) -> str:
     """The line of the document that calls a program."""
-    (found,) = re.findall(rf"^    ({name} .+)$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+    lines = [line.strip() for line in DOCUMENT.read_text("utf-8").splitlines()]
+    (found,) = [line for line in lines if line.startswith(f"{name} ")]
     return found
 
 

@@ -24,7 +24,7 @@ _random = random.Random(int(os.environ["ATTACK_SEED"]))
 schemathesis.graphql.scalar("Upload", st.just(nodes.String("a file")))
 
 
-@schemathesis.hook
+@schemathesis.hook  # type: ignore[untyped-decorator]
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
     def real(found: re.Match[str]) -> str:
         if not IDS or _random.random() < 0.5:
