@@ -467,7 +467,9 @@ def _maker(keys: tuple[str, ...]) -> Callable[..., dict[str, Any]]:
     values = ", ".join(f"v{place}" for place in range(len(keys)))
     pairs = ", ".join(f"k{place}: v{place}" for place in range(len(keys)))
     names = {f"k{place}": key for place, key in enumerate(keys)}
-    make: Callable[..., dict[str, Any]] = eval(f"lambda {values}: {{{pairs}}}", names)
+    make: Callable[..., dict[str, Any]] = eval(  # noqa: S307
+        f"lambda {values}: {{{pairs}}}", names
+    )
     return make
 
 
