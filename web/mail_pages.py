@@ -19,8 +19,8 @@ from starlette.routing import BaseRoute, Route
 from texts import Language, preferred_language, translate
 
 PAGE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; object-src 'none'; script-src 'self'; connect-src 'self'; "
+    "style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 FAILED: Final = "That did not work. Please try again."
 UNREACHABLE: Final = "The server could not be reached. Please try again."

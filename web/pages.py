@@ -18,8 +18,8 @@ GRAPHIQL_DIST = Path(__file__).parent.parent / "graphiql" / "dist"
 
 # GraphiQL's own styles are set by script; everything else comes from our files alone.
 GRAPHIQL_POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self' data:; worker-src 'self' blob:; script-src 'self'; "
+    "default-src 'self'; object-src 'none'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; script-src 'self'; "
     "connect-src 'self' ws: wss:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 

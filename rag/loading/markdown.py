@@ -65,7 +65,7 @@ def _split_front_matter(text: str) -> tuple[dict[str, object], str]:
         return {}, text  # the document merely starts with a horizontal rule
     source = text[start : closing.start()]
     try:
-        fields = yaml.load(source, _PlainLoader)
+        fields = yaml.load(source, _PlainLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 2}" if mark is not None else ""

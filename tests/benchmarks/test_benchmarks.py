@@ -120,6 +120,19 @@ def test_the_latency_of_tokens_is_measured(
     assert "longest" in capsys.readouterr().out
 
 
+def test_logins_are_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everybody gets in, another person is answered beside them, and all four are compared."""
+    figures = measure("logins", tmp_path, "--logins", "3", "--rounds", "1", "--tries", "2")
+    check_spread(figures["other_queries_without"], 200)
+    assert figures["other_queries_beside"]["count"] > 0
+    assert len(figures["memory_growth_bytes"]) == len(figures["seconds"]) == 1
+    assert list(figures["answers"]) == ["register", "login", "reset", "resend"]
+    for one in figures["answers"].values():
+        check_spread(one["known"], 2)
+        check_spread(one["unknown"], 2)
+    assert "hashes' worth" in capsys.readouterr().out
+
+
 def test_history_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All three ways give the same bytes at every place."""
     figures = measure("history", tmp_path, "--messages", "200", "--rounds", "2")

@@ -166,6 +166,13 @@ async def test_a_document_is_put_into_a_collection(offline: Running) -> None:
     assert (moved["__typename"], moved["field"]) == ("InvalidInput", "collectionId")
 
 
+@pytest.mark.parametrize("file", ["a text", 1, [], {"filename": "x.md"}])
+async def test_a_text_is_no_file(scripted: Running, file: Any) -> None:
+    """JSON in the place of a file is the client's mistake, and says how a file is sent."""
+    token = await scripted.login(role=Role.EDITOR)
+    assert await scripted.code(UPLOAD, {"i": {"file": file}}, token) == "BAD_USER_INPUT"
+
+
 async def test_an_upload_is_read_and_found(offline: Running) -> None:
     """A file's own title counts unless another one is given; its name is the source."""
     token = await editor(offline)

@@ -289,6 +289,8 @@ async def test_export(empty_app: Running) -> None:
     answer = await app.http.get(url, headers=headers)
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
+    named = answer.headers["content-disposition"]
+    assert named == 'attachment; filename="groundql-data.json"'
     data = json.loads(answer.text)
     assert data["format"] == "groundql.account/1"
     assert data["account"]["email"] == anna.email

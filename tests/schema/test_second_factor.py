@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pyotp
 import pytest
 
+from models.outbox_mail import OutboxMail
 from models.second_factor import RecoveryCode, SecondFactor
 from rag.embedding.fake import FakeEmbedder
 from tests.application import PASSWORD, Running, running_app, test_settings
@@ -31,6 +33,8 @@ CONFIRM = f"""mutation($c: String!) {{ confirmSecondFactor(code: $c) {{ __typena
 DISABLE = f"""mutation($p: String!, $c: String!) {{
   disableSecondFactor(password: $p, code: $c) {{ __typename
     ... on Acknowledged {{ ok }} {PROBLEM} }} }}"""
+RESET = """mutation($t: String!, $p: String!) {
+  resetPassword(token: $t, newPassword: $p) { __typename } }"""
 WRONG = {
     "__typename": "SecondFactorRequired",
     "message": "The code is wrong or was used; wait for the next one.",
@@ -123,7 +127,7 @@ async def test_recovery_codes_count_once(factor: Factor) -> None:
     """They stand in for the app, in any case and without hyphens; only their hashes are kept."""
     first, second = factor.recovery[:2]
     assert len(set(factor.recovery)) == 10
-    assert all(len(code.replace("-", "")) == 16 for code in factor.recovery)
+    assert all(len(code.replace("-", "")) == 24 for code in factor.recovery)
     assert (await factor.login(first))["__typename"] == "AuthTokens"
     assert await factor.login(first) == WRONG
     typed = second.replace("-", " ").upper()
@@ -176,6 +180,36 @@ async def test_switching_off_needs_both(factor: Factor) -> None:
     assert await factor.do(STATE) == {"enabled": False, "recoveryCodesLeft": 0}
     factor.app.services.store.bind()
     assert await SecondFactor.all().count() + await RecoveryCode.all().count() == 0
+
+
+async def test_the_password_is_not_guessed_here(factor: Factor) -> None:
+    """Who holds a stolen access token has as many tries as for changing the password: after three
+    wrong ones even the right one waits."""
+    for _ in range(3):
+        wrong = await factor.do(BEGIN, p="another sentence")
+        assert wrong["__typename"] == "InvalidCredentials"
+    off = await factor.do(DISABLE, p=PASSWORD, c=factor.code())
+    assert off["__typename"] == "RateLimited"
+    assert (await factor.do(BEGIN, p=PASSWORD))["__typename"] == "RateLimited"
+    factor.token = await factor.app.login("eve@example.com")
+    assert (await factor.do(BEGIN, p=PASSWORD))["__typename"] == "SecondFactorSetup"
+
+
+async def test_a_new_password_leaves_the_factor(factor: Factor) -> None:
+    """Who can read the mailbox has a new password, and still needs the code."""
+    app = factor.app
+    await app.data(
+        "mutation($e: String!) { requestPasswordReset(email: $e) { __typename } }", {"e": EMAIL}
+    )
+    app.services.store.bind()
+    mail = await OutboxMail.filter(to=EMAIL).order_by("-created_at").first()
+    assert mail is not None
+    found = re.search(r"gqe_[A-Za-z0-9_-]+", mail.text)
+    assert found is not None, mail.text
+    new = "quite another sentence"
+    await app.data(RESET, {"t": found[0], "p": new})
+    assert (await factor.login(password=new))["__typename"] == "SecondFactorRequired"
+    assert (await factor.login(factor.code(), password=new))["__typename"] == "AuthTokens"
 
 
 async def test_another_one_needs_the_old_one_gone(factor: Factor) -> None:

@@ -76,7 +76,7 @@ async def test_a_mutation_by_get_is_refused_and_does_not_run(
     assert app.journal.entries == ["enter", "exit"] * 3
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 async def test_other_methods_are_refused(client: httpx.AsyncClient, method: str) -> None:
     """Only GET and POST are served, and the answer says so."""
     response = await client.request(method, "/")

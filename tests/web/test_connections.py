@@ -81,6 +81,27 @@ async def test_empty_lines_are_no_request() -> None:
         await rest(streams)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"content-length: 22\r\ntransfer-encoding: chunked\r\n",
+        b"content-length: 22\r\ncontent-length: 23\r\n",
+        b"transfer-encoding: chunked, identity\r\n",
+        b"content-length: +22\r\n",
+        b"content-length : 22\r\n",
+    ],
+)
+async def test_a_body_of_two_lengths_is_no_request(headers: bytes) -> None:
+    """What a proxy might cut elsewhere is refused, and nothing behind it is a request."""
+    app = build_app()
+    async with serve(app.endpoint, http=quick()) as address:
+        streams = await connect(address)
+        streams[1].write(HEAD + headers + b"\r\n" + BODY + WHOLE)
+        answer = await rest(streams)
+    assert b"200 OK" not in answer
+    assert answer[:12] in (b"HTTP/1.1 400", b"")
+
+
 async def test_a_head_byte_by_byte_is_closed() -> None:
     """Every byte is in time, the whole is not."""
     app = build_app()

@@ -34,6 +34,24 @@ async def test_graphiql_comes_from_our_own_files(scripted: Running) -> None:
     assert redirect.status_code in (307, 308)
 
 
+async def test_the_pages_that_mails_link_to(scripted: Running) -> None:
+    """A password is masked, may be pasted, and is offered to password managers; what the server
+    answers is shown as text, and nothing is loaded from elsewhere."""
+    page = (await scripted.http.get(f"{base(scripted)}/reset-password")).text
+    (field,) = re.findall(r"<input [^>]*>", page)
+    assert 'type="password"' in field
+    assert 'autocomplete="new-password"' in field
+    for name in ("verify-email", "reset-password", "confirm-email-change"):
+        page = (await scripted.http.get(f"{base(scripted)}/{name}")).text
+        script = (await scripted.http.get(f"{base(scripted)}/{name}.js")).text
+        assert f'<script src="{name}.js"></script>' in page
+        assert "outcome.textContent = " in script
+        for sign in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):
+            assert sign not in script
+        for sign in ("onpaste", "oncopy", "://", 'autocomplete="off"'):
+            assert sign not in page + script
+
+
 async def test_no_path_leaves_the_bundle(scripted: Running) -> None:
     """Files outside graphiql/dist cannot be read."""
     for path in ("../src/main.tsx", "%2e%2e/package.json", "..%2f..%2fserver.py"):

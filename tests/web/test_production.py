@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,6 +64,33 @@ async def test_strangers_learn_no_names(production: Running) -> None:
     assert (await production.http.get(f"{base}/graphiql/")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{ FIELD oo }",
+        "{ FIELD(first: 30000) { edges { node { id } } } oo }",
+        "{ FIELD { id } " + "oo " * 20 + "}",
+        "mutation { FIELD oo }",
+        "{ FIELD @oo }",
+    ],
+)
+async def test_no_form_tells_a_field_from_a_word(production: Running, form: str) -> None:
+    """What an operation would cost is told to strangers only if it fits: a field that is there
+    costs something, and a word list would find all of them, twenty at a time."""
+    answers = {
+        json.dumps(await production.post(form.replace("FIELD", field)))
+        for field in ("sessions", "users", "searchKnowledge", "deleteAccount", "terry")
+    }
+    assert len(answers) == 1, answers
+    guesses = {
+        json.dumps(await production.post(REGISTER, {"i": {field: "x", "oo": 1}}))
+        for field in ("email", "displayName", "terry")
+    }
+    assert len(guesses) == 1, guesses
+    token = await production.login()
+    assert "cost" in (await production.post("{ sessions oo }", token=token))["extensions"]
+
+
 def test_graphiql_is_there_if_it_is_switched_on(tmp_path: Path) -> None:
     """In production only by its own setting."""
     url = "sqlite://x"
@@ -80,8 +108,9 @@ async def test_headers_of_every_answer(production: Running) -> None:
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["strict-transport-security"] == "max-age=31536000"
-        assert "frame-ancestors 'none'" in headers["content-security-policy"]
+        assert headers["strict-transport-security"] == "max-age=31536000; includeSubDomains"
+        for directive in ("frame-ancestors 'none'", "object-src 'none'", "base-uri 'none'"):
+            assert directive in headers["content-security-policy"]
         assert "set-cookie" not in headers
     assert (
         "script-src 'self'"
