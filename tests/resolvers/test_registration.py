@@ -20,6 +20,7 @@ from resolvers.errors import (
 from resolvers.registration import Registration
 from resolvers.tokens import hash_opaque_token
 from tests.clock import RunningClock
+from tests.queries import counted
 from tests.resolvers.conftest import EMAIL, PASSWORD, mailed_token
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +103,22 @@ async def test_register_again(context: Context, anna: User) -> None:
     mail = await OutboxMail.exclude(to="").get()
     assert "Mallory" not in mail.text + mail.html
     assert await User.all().values() == before
+
+
+async def test_every_address_takes_as_many_writes(context: Context, anna: User) -> None:
+    """A known one, one that waits for its confirmation, and a new one: the time tells nothing."""
+    await registration.register(context, email="waits@example.com", password=PASSWORD)
+    written: dict[str, int] = {}
+    for email in (EMAIL, "waits@example.com", "new@example.com"):
+        async with counted(context.services.store) as queries:
+            await registration.register(context, email=email, password=PASSWORD)
+        # Asked after every row; the statements that write mails are not among the queries.
+        written[email] = queries.count("SELECT last_insert_rowid()")
+    assert set(written.values()) == {6}, written
+    assert await subjects() == [
+        "Please confirm your email address", "You already have an account",
+        "Please confirm your email address", "Please confirm your email address",
+    ]  # fmt: skip
 
 
 async def test_a_stranger_registered_first(context: Context, clock: RunningClock) -> None:
