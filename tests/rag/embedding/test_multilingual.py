@@ -50,7 +50,7 @@ def test_the_folder_s_own_prefixes_are_used(multilingual: Embedder) -> None:
     text = "the station"
     question, passage = multilingual.embed_queries([text])[0], multilingual.embed([text])[0]
     assert multilingual.identity.dimension == 384
-    assert 0.8 < float(question @ passage) < 0.99
+    assert 0.4 < float(question @ passage) < 0.95
 
 
 def test_a_sentence_is_nearest_to_its_translation(multilingual: Embedder) -> None:
