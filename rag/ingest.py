@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from rag.chunking import chunk
 from rag.embedding.base import Embedder
@@ -20,6 +22,11 @@ MAX_PASSAGE_TOKENS: Final = 200
 _MAX_PREFIX_SHARE: Final = 0.2
 _MAX_SENTENCE_TITLE: Final = 100
 
+# One thread: several would be no faster, since Python runs one at a time, and the event loop would
+# have to wait for each of them before its turn.
+_CUTTING: Final = ThreadPoolExecutor(1, "cutting")
+
+T = TypeVar("T")
 Pieces: TypeAlias = tuple[list[Chunk], list[str], list[str]]  # see `cut`
 
 
@@ -54,7 +61,7 @@ async def prepare(
         EmbeddingError: the model is not available.
     """
     await embedding.ready()
-    pieces = await asyncio.to_thread(cut, document, embedding.embedder)
+    pieces = await _beside(cut, document, embedding.embedder)
     return await _embedded(document, pieces, embedding, progress)
 
 
@@ -68,8 +75,12 @@ async def prepare_version(
         EmbeddingError: the model is not available.
     """
     await embedding.ready()
-    document, pieces = await asyncio.to_thread(_cut_in_language, document, embedding.embedder)
+    document, pieces = await _beside(_cut_in_language, document, embedding.embedder)
     return document, await _embedded(document, pieces, embedding)
+
+
+async def _beside(work: Callable[[SourceDocument, Embedder], T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_CUTTING, work, *arguments)
 
 
 async def _embedded(
