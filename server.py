@@ -74,7 +74,7 @@ from wiring import (
     create_tokens,
     follow_changes,
     prepare_knowledge,
-    spare_collector,
+    tune_interpreter,
 )
 
 log = logging.getLogger("groundql")
@@ -316,7 +316,7 @@ class _Server(uvicorn.Server):
         self._app = app
         self._settings = settings
         self._banner: asyncio.Task[None] | None = None
-        self._sparing: asyncio.Task[None] | None = None
+        self._tuning: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[Any] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -334,10 +334,10 @@ class _Server(uvicorn.Server):
             announce(knowledge, store_url=self._settings.store_url, graphiql_url=url)
         )
         self._banner.add_done_callback(lambda _: bar.stop())
-        self._sparing = asyncio.create_task(spare_collector(knowledge))
+        self._tuning = asyncio.create_task(tune_interpreter(knowledge))
 
     async def shutdown(self, sockets: list[Any] | None = None) -> None:
-        for task in (self._banner, self._sparing):
+        for task in (self._banner, self._tuning):
             if task is not None:
                 task.cancel()
         await stop_work(self._app, grace=self._settings.shutdown_grace)

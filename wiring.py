@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,6 +50,10 @@ log = logging.getLogger("groundql")
 # Before what the database did not take is tried again. Seconds.
 _DATABASE_WAIT: Final = 1.0
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 10_000
+# How long a thread that computes may keep the interpreter from another that wants it; usually
+# 5 ms. A question needs it a dozen times, between the event loop, the model and the database.
+# Seconds.
+_TURN: Final = 0.0005
 
 
 @dataclass(frozen=True)
@@ -249,14 +254,16 @@ def follow_changes(*followers: Callable[[], Awaitable[object]]) -> Callable[[], 
     return follow
 
 
-async def spare_collector(knowledge: KnowledgeBase) -> None:
-    """Once everything is loaded, take it out of the garbage collector's sight.
+async def tune_interpreter(knowledge: KnowledgeBase) -> None:
+    """Let no thread keep the interpreter for long, and, once everything is loaded, take it out of
+    the garbage collector's sight.
 
     The libraries bring a million objects that live as long as the server, and each full collection
     that visits them halts everything for a fifth of a second. A page of history alone makes
     more objects than the usual 700 that call it, and no cycle, so it is called less often.
     For a process that serves to its end.
     """
+    sys.setswitchinterval(_TURN)
     with suppress(NotReady):
         await knowledge.pipeline()
     gc.collect()

@@ -47,7 +47,7 @@ from resolvers.replies.events import Delta
 from resolvers.replies.log import LogWriter
 from resolvers.replies.running import RunningReply
 from server import create_app
-from wiring import Parts, spare_collector
+from wiring import Parts, tune_interpreter
 
 GOAL: Final = 2.0
 _WARM_UP: Final = 12
@@ -336,7 +336,7 @@ async def _server(
         await asyncio.sleep(0.01)
     try:
         knowledge: KnowledgeBase = app.state.knowledge
-        await spare_collector(knowledge)
+        await tune_interpreter(knowledge)
         await asyncio.sleep(1)  # the folder's check after the start
         yield f"127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/graphql", knowledge
     finally:

@@ -36,7 +36,7 @@ from resolvers.clock import SystemClock
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.submission import Properties, lock_submissions, submit, text_submission
-from wiring import Parts, create_knowledge, prepare_knowledge
+from wiring import Parts, create_knowledge, prepare_knowledge, tune_interpreter
 
 # As many as a call of the webhook may hold.
 _SUBMITTED_AT_ONCE: Final = 100
@@ -158,6 +158,7 @@ def run(folder: Path, *, pages: int, questions: int = 200, changes: int = 10) ->
 async def _run(folder: Path, *, pages: int, questions: int, changes: int) -> Ingestion:
     async with _knowledge(folder) as (knowledge, add):
         pipeline = await knowledge.pipeline()
+        await tune_interpreter(knowledge)
         sample = [make_page(number) for number in range(min(pages, _SAMPLE))]
         texts = await asyncio.to_thread(_texts, sample, knowledge.embedding.embedder)
         embedder = knowledge.embedding.embedder

@@ -42,7 +42,7 @@ from rag.generation.base import GenerationEvent, Prompt, TextPiece
 from resolvers.account import authenticate
 from server import create_app, listen
 from transport.limits import Limits
-from wiring import Parts, spare_collector
+from wiring import Parts, tune_interpreter
 
 # Pieces of the size of a language model's tokens.
 TOKENS: Final = ("You ", "can ", "send ", "it ", "back", " in ", "45 ", "days", ", as", " new.")
@@ -166,7 +166,7 @@ def groundql(folder: Path) -> Starlette:
     async def ready(app: Starlette) -> AsyncIterator[None]:
         async with lifespan(app):
             # As the server does it once everything is loaded.
-            await spare_collector(app.state.knowledge)
+            await tune_interpreter(app.state.knowledge)
             yield
 
     app.router.lifespan_context = ready

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, TypeVar
+from functools import partial
+from typing import Final, TypeAlias
 
 from rag.chunking import chunk
 from rag.embedding.base import Embedder
@@ -22,11 +20,6 @@ MAX_PASSAGE_TOKENS: Final = 200
 _MAX_PREFIX_SHARE: Final = 0.2
 _MAX_SENTENCE_TITLE: Final = 100
 
-# One thread: several would be no faster, since Python runs one at a time, and the event loop would
-# have to wait for each of them before its turn.
-_CUTTING: Final = ThreadPoolExecutor(1, "cutting")
-
-T = TypeVar("T")
 Pieces: TypeAlias = tuple[list[Chunk], list[str], list[str]]  # see `cut`
 
 
@@ -60,8 +53,7 @@ async def prepare(
     Raises:
         EmbeddingError: the model is not available.
     """
-    await embedding.ready()
-    pieces = await _beside(cut, document, embedding.embedder)
+    pieces = await embedding.before_embedding(partial(cut, document))
     return await _embedded(document, pieces, embedding, progress)
 
 
@@ -74,13 +66,8 @@ async def prepare_version(
     Raises:
         EmbeddingError: the model is not available.
     """
-    await embedding.ready()
-    document, pieces = await _beside(_cut_in_language, document, embedding.embedder)
+    document, pieces = await embedding.before_embedding(partial(_cut_in_language, document))
     return document, await _embedded(document, pieces, embedding)
-
-
-async def _beside(work: Callable[[SourceDocument, Embedder], T], *arguments: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_CUTTING, work, *arguments)
 
 
 async def _embedded(

@@ -6,8 +6,9 @@ import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _QUIET: Final = 2.0
 # More threads than this share the interpreter's lock for too much of their time.
 _MAX_THREADS: Final = 8
 
+T = TypeVar("T")
 Embed = Callable[[Sequence[str]], FloatMatrix]
 
 
@@ -72,6 +74,7 @@ class EmbeddingService:
         self._last_query = -_QUIET
         self._per_character = 0.0  # seconds that passages have taken of late
         self._threads: list[threading.Thread] = []
+        self._making = ThreadPoolExecutor(1, "making-passages")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: asyncio.Future[None] | None = None
 
@@ -154,8 +157,20 @@ class EmbeddingService:
             self._condition.notify_all()
         return await request.future
 
+    async def before_embedding(self, work: Callable[[Embedder], T]) -> T:
+        """Run work that makes texts for the model, with the model for its token counts, in the one
+        thread for that; several would be no faster, since Python runs one at a time, and the event
+        loop would have to wait for each of them before its turn.
+
+        Raises:
+            EmbeddingError: the model is not available.
+        """
+        await self.ready()
+        self._refuse_if_closing()
+        return await asyncio.get_running_loop().run_in_executor(self._making, work, self.embedder)
+
     async def close(self) -> None:
-        """End the threads after their current batches; callers that still wait get an error."""
+        """End the threads after their current work; callers that still wait get an error."""
         with self._condition:
             self._closing = True
             waiting = [*self._queries, *self._passages.clear()]
@@ -165,6 +180,7 @@ class EmbeddingService:
             self._fail(request.future, EmbeddingError("the embedding service was closed"))
         while self._threads:  # the first one may be about to begin the others
             await asyncio.to_thread(self._threads.pop(0).join)
+        await asyncio.to_thread(self._making.shutdown, cancel_futures=True)
         if self._ready is not None and not self._ready.done():
             self._fail(self._ready, EmbeddingError("the embedding service was closed"))
         await asyncio.sleep(0)  # let results that the threads posted reach their callers

@@ -365,7 +365,9 @@ class KnowledgeBase:
         else:
             # A large index is locked for a while now and then; the event loop must not wait.
             await to_its_end(self.index.apply, *change)
-        self._forget()
+        # The others stay as they are: who asks while documents come needs them.
+        self._passages.forget(old_ids)
+        self.documents.forget(document.id for document, _ in documents)
 
     @asynccontextmanager
     async def deleting(self) -> AsyncIterator[Deletion]:

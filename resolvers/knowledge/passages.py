@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -50,6 +50,7 @@ class _Kept(Generic[Key, Value]):
     def __init__(self, most: int) -> None:
         self._most = most
         self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._forgotten = 0  # how often
 
     def __len__(self) -> int:
         return len(self._values)
@@ -60,19 +61,28 @@ class _Kept(Generic[Key, Value]):
         read: Callable[[Sequence[Key]], Awaitable[dict[Key, Value]]],
     ) -> dict[Key, Value]:
         """The values of these keys; `read` gives those that are not kept, if there are any."""
-        values = self._values  # `forget` replaces it, also while `read` runs
+        values = self._values
         found = {key: values[key] for key in keys if key in values}
-        if missing := [key for key in dict.fromkeys(keys) if key not in found]:
-            found |= await read(missing)
-        for key, value in found.items():
-            values[key] = value
+        for key in found:
             values.move_to_end(key)
+        if missing := [key for key in dict.fromkeys(keys) if key not in found]:
+            forgotten = self._forgotten
+            read_now = await read(missing)
+            found |= read_now
+            if forgotten == self._forgotten:  # else what was read may be of before the change
+                values.update(read_now)
         while len(values) > self._most:
             values.popitem(last=False)
         return found
 
-    def forget(self) -> None:
-        self._values = OrderedDict()
+    def forget(self, keys: Iterable[Key] | None = None) -> None:
+        """These values, or all."""
+        self._forgotten += 1
+        if keys is None:
+            self._values.clear()
+            return
+        for key in keys:
+            self._values.pop(key, None)
 
 
 class PassageRows:
@@ -104,9 +114,9 @@ class PassageRows:
         rows = await self._documents.documents([UUID(key) for key in document_ids])
         return {str(key): row.content for key, row in rows.items()}
 
-    def forget(self) -> None:
-        """Keep nothing of what was read until now."""
-        self._kept.forget()
+    def forget(self, chunk_ids: Iterable[int] | None = None) -> None:
+        """Keep nothing of what was read until now of these chunks, or of any."""
+        self._kept.forget(chunk_ids)
 
 
 class DocumentRows:
@@ -128,9 +138,9 @@ class DocumentRows:
 
         return await self._kept.get(ids, read)
 
-    def forget(self) -> None:
-        """Keep nothing of what was read until now."""
-        self._kept.forget()
+    def forget(self, ids: Iterable[UUID] | None = None) -> None:
+        """Keep nothing of what was read until now of these documents, or of any."""
+        self._kept.forget(ids)
 
 
 def _passage(row: dict[str, Any]) -> Passage:

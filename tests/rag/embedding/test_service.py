@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import pytest
 
+from rag.embedding.base import Embedder
 from rag.embedding.fake import FakeEmbedder
 from rag.embedding.service import EmbeddingService
 from rag.errors import EmbeddingError
@@ -359,3 +360,25 @@ async def test_documents_share_batches() -> None:
             np.testing.assert_array_equal(vectors, FakeEmbedder().embed(texts))
         assert [len(batch) for batch in embedder.seen] == [1, 16]
         assert (await service.embed_passages([])).shape == (0, 64)
+
+
+async def test_texts_are_made_in_one_thread_that_ends_with_the_service() -> None:
+    """One after another, with the model; afterwards no thread is left and nothing is begun."""
+    under_way, most, names = 0, 0, set()
+
+    def make(embedder: Embedder) -> int:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        names.add(threading.current_thread().name)
+        count = embedder.count_tokens("one two three")
+        under_way -= 1
+        return count
+
+    async with running(FakeEmbedder()) as service:
+        counts = await asyncio.gather(*(service.before_embedding(make) for _ in range(20)))
+        assert counts == [FakeEmbedder().count_tokens("one two three")] * 20
+    assert (most, len(names)) == (1, 1)
+    assert names.isdisjoint(thread.name for thread in threading.enumerate())
+    with pytest.raises(EmbeddingError, match="closed"):
+        await service.before_embedding(make)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -51,6 +52,30 @@ async def test_passages_are_read_once(
         rows.forget()
         assert (await rows.passages(chunk_ids[:1])).keys() == {chunk_ids[0]}
         assert selects(caplog) == 3
+
+
+async def test_some_passages_are_forgotten(
+    chunk_ids: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others stay; and what was read before something was forgotten, but came after it, is
+    given and not kept."""
+    first, second, third = chunk_ids[:3]
+    rows = PassageRows(DocumentRows())
+    with caplog.at_level(logging.DEBUG, logger="tortoise.db_client"):
+        await rows.passages([first, second])
+        rows.forget([second])
+        await rows.passages([first])
+        assert selects(caplog) == 1
+        await rows.passages([first, second])
+        assert selects(caplog) == 2
+        reading = asyncio.create_task(rows.passages([first, third]))
+        await asyncio.sleep(0)
+        assert not reading.done()
+        rows.forget([third])
+        assert sorted(await reading) == [first, third]
+        assert selects(caplog) == 3
+        await rows.passages([first, third])
+        assert selects(caplog) == 4
 
 
 async def test_the_least_used_passages_go(
