@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from models.chat_message import ChatMessage, MessageRole
 from models.citation import Citation
 from models.reading import Query, Table, among_step, select_step, steps
 from models.user import User
+
+# What most pages show of a message. The other half of its columns is about how a reply was made.
+BRIEF: Final = (
+    "id",
+    "session_id",
+    "author_id",
+    "role",
+    "status",
+    "content",
+    "created_at",
+    "active",
+    "grounded",
+    "ungrounded_reason",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +44,12 @@ async def read_messages(
     before: UUID | None,
     newest_first: bool,
     limit: int,
+    brief: bool = False,
     with_citations: bool = False,
     with_authors: bool = False,
 ) -> MessageRows:
-    """Messages of a session's active branch between two ids."""
+    """Messages of a session's active branch between two ids; all their fields, or those of
+    `BRIEF`."""
     values: list[UUID | int] = [session_id]
     where = 't."session_id" = $1 AND t."active" = TRUE'
     for key, sign in ((after, ">"), (before, "<")):
@@ -45,7 +61,9 @@ async def read_messages(
     tail = f'WHERE {where} ORDER BY t."id" {order} LIMIT ${len(values)}'
 
     def work(is_sqlite: bool) -> Generator[Query, Sequence[Any], MessageRows]:
-        messages = yield from select_step(ChatMessage, tail, values, is_sqlite)
+        messages = yield from select_step(
+            ChatMessage, tail, values, is_sqlite, only=BRIEF if brief else None
+        )
         citations = authors = None
         if with_citations:
             replies = [

@@ -54,7 +54,7 @@ async def fetch_by_key(model: type[Model], sql: str, values: Sequence[Any]) -> S
 
 async def select(model: type[M], tail: str, values: Sequence[Any] = ()) -> Table[M]:
     """The rows of a table: `tail` is what comes behind `SELECT … FROM "table" t`; see `fetch`."""
-    return Table(model, await fetch(model, _select_sql(model, tail), values))
+    return Table(model, await fetch(model, _select_sql(model, tail, None), values))
 
 
 async def select_among(
@@ -87,11 +87,16 @@ async def steps(model: type[Model], begin: Callable[[bool], Steps[T]]) -> T:
 
 
 def select_step(
-    model: type[M], tail: str, values: Sequence[Any], is_sqlite: bool
+    model: type[M],
+    tail: str,
+    values: Sequence[Any],
+    is_sqlite: bool,
+    *,
+    only: tuple[str, ...] | None = None,
 ) -> Generator[Query, Sequence[Any], Table[M]]:
-    """`select` as one of several `steps`."""
-    rows = yield _for_driver(_select_sql(model, tail), values, is_sqlite=is_sqlite)
-    return Table(model, rows)
+    """`select` as one of several `steps`, of all fields or `only` some."""
+    rows = yield _for_driver(_select_sql(model, tail, only), values, is_sqlite=is_sqlite)
+    return Table(model, rows, only)
 
 
 def among_step(
@@ -129,9 +134,13 @@ class Table(Sequence[M]):
     Whoever wants a field of all rows takes its column, which costs a fraction of making objects.
     """
 
-    def __init__(self, model: type[M], rows: Sequence[Any]) -> None:
-        """`rows` hold the columns of `columns(model, …)`, as the driver gave them."""
+    def __init__(
+        self, model: type[M], rows: Sequence[Any], only: tuple[str, ...] | None = None
+    ) -> None:
+        """`rows` hold the columns of `columns(model, …)`, as the driver gave them. With `only` they
+        hold those of some fields; the objects then lack the other attributes."""
         self.model = model
+        self._only = only
         self._rows = rows
         self._raw: list[Sequence[Any]] | None = None
         self._converted: dict[str, Sequence[Any]] = {}
@@ -146,7 +155,7 @@ class Table(Sequence[M]):
     def __getitem__(self, place: slice) -> Table[M]: ...
     def __getitem__(self, place: int | slice) -> M | Table[M]:
         if isinstance(place, slice):
-            return Table(self.model, self._rows[place])
+            return Table(self.model, self._rows[place], self._only)
         return self.objects()[place]
 
     def __iter__(self) -> Iterator[M]:
@@ -154,22 +163,26 @@ class Table(Sequence[M]):
 
     def at(self, places: Iterable[int]) -> Table[M]:
         """The rows at these places."""
-        return Table(self.model, [self._rows[place] for place in places])
+        return Table(self.model, [self._rows[place] for place in places], self._only)
 
     def objects(self) -> list[M]:
         if self._objects is None:
-            self._objects = hydrate(self.model, self._rows)
+            self._objects = hydrate(self.model, self._rows, self._only)
         return self._objects
+
+    def has(self, field: str) -> bool:
+        """Whether the rows hold this field of the model."""
+        return field in _places(self.model, self._only)
 
     def raw(self, field: str) -> Sequence[Any]:
         """A field's values as the driver gave them: an id is a text on SQLite."""
         if self._raw is None:
             self._raw = list(zip(*self._rows))  # noqa: B905 (slower)
-        return self._raw[_places(self.model)[field]] if self._raw else ()
+        return self._raw[_places(self.model, self._only)[field]] if self._raw else ()
 
     def column(self, field: str) -> Sequence[Any]:
         """A field's values, as the objects have them."""
-        convert = _converters(self.model)[_places(self.model)[field]]
+        convert = _converters(self.model, self._only)[_places(self.model, self._only)[field]]
         if convert is None:
             return self.raw(field)
         if field not in self._converted:
@@ -177,26 +190,27 @@ class Table(Sequence[M]):
         return self._converted[field]
 
 
-def columns(model: type[Model], alias: str) -> str:
+def columns(model: type[Model], alias: str, only: tuple[str, ...] | None = None) -> str:
     """The columns that `hydrate` wants, in its order."""
-    return ", ".join(f'{alias}."{name}"' for name in model._meta.fields_db_projection.values())
+    by_field = model._meta.fields_db_projection
+    return ", ".join(f'{alias}."{by_field[field]}"' for field in only or by_field)
 
 
-def hydrate(model: type[M], rows: Iterable[Any]) -> list[M]:
-    """Objects from rows that hold the columns of `columns(model, …)`.
+def hydrate(model: type[M], rows: Iterable[Any], only: tuple[str, ...] | None = None) -> list[M]:
+    """Objects from rows that hold the columns of `columns(model, …)`, or those of some fields.
 
-    They are as Tortoise makes them, saved and complete.
+    They are as Tortoise makes them, saved, and complete or partial.
     """
     rows = list(rows)
-    if len(rows) == 1:
+    if len(rows) == 1 and only is None:
         return [hydrate_one(model, rows[0])]
-    names = tuple(model._meta.fields_db_projection)
+    names = only or tuple(model._meta.fields_db_projection)
     converted = [
         column if convert is None else convert.column(column)
-        for convert, column in zip(_converters(model), zip(*rows, strict=False), strict=False)
+        for convert, column in zip(_converters(model, only), zip(*rows, strict=False), strict=False)
     ]
     return [
-        _saved(model, dict(zip(names, values)))  # noqa: B905 (slower)
+        _saved(model, dict(zip(names, values)), partial=only is not None)  # noqa: B905 (slower)
         for values in zip(*converted)  # noqa: B905 (slower)
     ]
 
@@ -217,9 +231,9 @@ def hydrate_one(model: type[M], row: Any, *, begin: int = 0, **related: Model) -
     return _saved(model, state)
 
 
-def _saved(model: type[M], state: dict[str, Any]) -> M:
+def _saved(model: type[M], state: dict[str, Any], *, partial: bool = False) -> M:
     one = model.__new__(model)
-    state["_partial"], state["_saved_in_db"] = False, True
+    state["_partial"], state["_saved_in_db"] = partial, True
     state["_custom_generated_pk"] = model._meta.db_pk_column not in model._meta.generated_db_fields
     state["_await_when_save"] = {}
     one.__dict__ = state
@@ -227,8 +241,8 @@ def _saved(model: type[M], state: dict[str, Any]) -> M:
 
 
 @lru_cache(maxsize=256)
-def _select_sql(model: type[Model], tail: str) -> str:
-    return f'SELECT {columns(model, "t")} FROM "{model._meta.db_table}" t {tail}'
+def _select_sql(model: type[Model], tail: str, only: tuple[str, ...] | None) -> str:
+    return f'SELECT {columns(model, "t", only)} FROM "{model._meta.db_table}" t {tail}'
 
 
 @lru_cache(maxsize=256)
@@ -237,14 +251,17 @@ def _numbered(sql: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _places(model: type[Model]) -> dict[str, int]:
-    return {name: place for place, name in enumerate(model._meta.fields_db_projection)}
+def _places(model: type[Model], only: tuple[str, ...] | None) -> dict[str, int]:
+    return {name: place for place, name in enumerate(only or model._meta.fields_db_projection)}
 
 
 @lru_cache(maxsize=64)
-def _converters(model: type[Model]) -> tuple[_Convert | None, ...]:
+def _converters(
+    model: type[Model], only: tuple[str, ...] | None = None
+) -> tuple[_Convert | None, ...]:
     return tuple(
-        _converter(model._meta.fields_map[name]) for name in model._meta.fields_db_projection
+        _converter(model._meta.fields_map[name])
+        for name in only or model._meta.fields_db_projection
     )
 
 
@@ -263,11 +280,11 @@ def _converter(field: fields.Field[Any]) -> _Convert | None:
         return None
     enum = getattr(field, "enum_type", None)
     if isinstance(field, fields.UUIDField):
-        return _Convert(lambda value: value if isinstance(value, UUID) else UUID(value))
+        return _Convert(lambda value: value if isinstance(value, UUID) else _uuid(value))
     if isinstance(field, fields.BooleanField):
         return _Convert(bool)
     if isinstance(field, fields.DatetimeField):
-        return _Convert(partial(_moment, field))
+        return _Moments(partial(_moment, field))
     if enum is not None:
         return _Convert(enum)
     return _Convert(field.to_python_value, repeats=False)
@@ -289,6 +306,21 @@ class _Convert:
             known |= {value: self.value(value) for value in {*column} - {None}}
             return [known[value] for value in column]
         return [None if value is None else self.value(value) for value in column]
+
+
+# The same few come with every operation: who asks, their login, their session.
+_uuid = lru_cache(maxsize=1024)(UUID)
+
+
+class _Moments(_Convert):
+    """Moments of messages hardly repeat."""
+
+    def column(self, column: Sequence[Any]) -> list[Any]:
+        if {*map(type, column)} == {str}:
+            moments = [*map(datetime.fromisoformat, column)]
+            if all(moment.tzinfo is UTC for moment in moments):
+                return moments
+        return super().column(column)
 
 
 def _moment(field: fields.Field[Any], value: Any) -> datetime | None:

@@ -101,10 +101,12 @@ async def list_messages(
     session: ChatSession,
     request: PageRequest,
     *,
+    brief: bool = False,
     with_citations: bool = False,
     with_authors: bool = False,
 ) -> History:
-    """The messages of the session's active branch, oldest first, and at will what belongs to them.
+    """The messages of the session's active branch, oldest first, and at will what belongs to them;
+    `brief` ones have some of their fields only (see `read_messages`).
 
     Raises:
         BadUserInput
@@ -116,6 +118,7 @@ async def list_messages(
         before=window.before_id(),
         newest_first=window.backward,
         limit=window.size + 1,
+        brief=brief,
         with_citations=with_citations,
         with_authors=with_authors,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import strawberry
 from strawberry import UNSET
@@ -35,7 +35,7 @@ from schema.loaders import load_users
 from schema.message_parts import MessageSnippet, TextRange, Usage
 from schema.node import Node, global_id
 from texts import translate
-from transport.columns import Columns, Grouped, batch, mentions
+from transport.columns import Columns, Grouped, batch, selected
 
 describe_enum(
     ParticipantRole,
@@ -216,11 +216,13 @@ class ChatSession(Node):
         last: Last = UNSET,
         before: Before = UNSET,
     ) -> ChatMessageConnection:
+        wanted = selected(info, "edges", "node")
         history = await chat.list_messages(
             self.row,
             page_request(first, after, last, before),
-            with_citations=mentions(info, "citations"),
-            with_authors=mentions(info, "author"),
+            brief=wanted <= _BRIEF,
+            with_citations="citations" in wanted,
+            with_authors="author" in wanted,
         )
         return ChatMessageConnection.from_page(history.page, history)
 
@@ -251,6 +253,23 @@ class ChatSession(Node):
         )
 
 
+# The fields of a message for which `models.history.BRIEF` is enough.
+_BRIEF: Final = {
+    "__typename",
+    "id",
+    "session",
+    "role",
+    "status",
+    "content",
+    "createdAt",
+    "active",
+    "grounded",
+    "ungroundedReason",
+    "author",
+    "citations",
+    "rating",
+    "ratingComment",
+}
 Messages = RowColumns[MessageRow] | list["ChatMessage"]
 
 

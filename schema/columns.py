@@ -42,7 +42,7 @@ class RowColumns(Columns, Generic[M]):
     def column(self, name: str) -> Sequence[Any] | None:
         if name in self._derived:
             return self._derived[name](self.table)
-        if name in self.table.model._meta.fields_db_projection:
+        if self.table.has(name):
             return self.table.column(name)
         return None
 

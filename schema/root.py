@@ -7,6 +7,8 @@ from typing import Annotated
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
@@ -50,6 +52,7 @@ from schema.sharing import SharingMutation
 from schema.sign_in import SignInMutation, SignInQuery
 from transport.breadth import BreadthFirstExecution
 from transport.documents import DocumentCache
+from transport.extensions import KnownHooks
 
 
 @strawberry.type
@@ -154,6 +157,11 @@ for root, description in (
 
 class _Schema(strawberry.Schema):
     """Strawberry's schema without its own logging: `format_error` is the one place for that."""
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SchemaExtensionsRunner:
+        return KnownHooks(execution_context, extensions)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None

@@ -60,21 +60,28 @@ def batch(function: Batch) -> Mapping[Any, Any]:
     return {BATCH: function}
 
 
-def mentions(info: Info[Any, Any], name: str) -> bool:
-    """Whether a field of this name is selected anywhere below; it may be skipped by a directive,
-    or be of another type."""
+def selected(info: Info[Any, Any], *path: str) -> set[str]:
+    """The names of the fields that are selected below the field, or further down a path of fields;
+    some may be skipped by a directive, or be of another type."""
     raw = info._raw_info
+    nodes: list[Any] = list(raw.field_nodes)
+    for name in path:
+        nodes = [node for node in _below(nodes, raw.fragments) if node.name.value == name]
+    return {node.name.value for node in _below(nodes, raw.fragments)}
+
+
+def _below(nodes: Sequence[Any], fragments: Mapping[str, Any]) -> list[FieldNode]:
+    found: list[FieldNode] = []
     seen: set[str] = set()
-    waiting: list[Any] = list(raw.field_nodes)
+    waiting: list[Any] = list(nodes)
     while waiting:
         node = waiting.pop()
-        if isinstance(node, FragmentSpreadNode):
-            if node.name.value not in seen:
-                seen.add(node.name.value)
-                waiting.append(raw.fragments[node.name.value])
-            continue
         for below in node.selection_set.selections if node.selection_set else ():
-            if isinstance(below, FieldNode) and below.name.value == name:
-                return True
-            waiting.append(below)
-    return False
+            if isinstance(below, FieldNode):
+                found.append(below)
+            elif not isinstance(below, FragmentSpreadNode):
+                waiting.append(below)
+            elif below.name.value not in seen:
+                seen.add(below.name.value)
+                waiting.append(fragments[below.name.value])
+    return found

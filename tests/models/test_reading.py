@@ -9,13 +9,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from tortoise.exceptions import IncompleteInstanceError
 from tortoise.models import Model
 
 from models.base import new_id
 from models.chat_message import ChatMessage, MessageRole, MessageStatus
 from models.chat_session import ChatSession
 from models.citation import Citation
-from models.history import read_messages
+from models.history import BRIEF, read_messages
 from models.login import Login
 from models.participant import Participant, ParticipantRole
 from models.reading import Table, fetch, fetch_by_key, select, select_among
@@ -150,6 +151,28 @@ async def test_a_page_comes_with_what_belongs_to_it(store: Store) -> None:
         inside = await read(with_citations=True)
         assert [row.content for row in inside.messages][3] == "changed"
         assert isinstance(inside.citations, Table)
+
+
+async def test_brief_messages_are_the_same_without_some_fields(store: Store) -> None:
+    """Columns and objects hold what `BRIEF` names; what it leaves out is not there at all."""
+    _, session = await _fill()
+    window: dict[str, Any] = {"after": None, "before": None, "newest_first": True, "limit": 4}
+    whole = (await read_messages(session.id, **window)).messages
+    brief = (await read_messages(session.id, brief=True, **window)).messages[1:].at([0, 1, 2])
+    assert not brief.has("failure")
+    assert whole.has("failure")
+    for field in BRIEF:
+        assert list(brief.column(field)) == list(whole.column(field))[1:]
+    for one, same in zip(brief.objects(), whole.objects()[1:], strict=True):
+        assert all(getattr(one, field) == getattr(same, field) for field in BRIEF)
+        assert not hasattr(one, "failure")
+        with pytest.raises(IncompleteInstanceError):
+            await one.save()
+    with pytest.raises(KeyError):
+        brief.column("failure")
+    # A single one is made in another way.
+    [alone] = brief[:1].objects()
+    assert (alone.id, hasattr(alone, "failure")) == (whole.objects()[1].id, False)
 
 
 async def test_null_and_foreign_values_are_given_as_they_are(store: Store) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from strawberry.utils.str_converters import to_camel_case
 
+from schema.chat_types import _BRIEF, ChatMessage
 from tests.application import Running
 from tests.queries import counted
 from tests.schema.operations import ASK, HISTORY, SESSIONS
@@ -39,3 +41,42 @@ async def test_a_list_of_sessions_takes_a_constant_number_of_queries(scripted: R
                 break
             await scripted.data("mutation { createSession { __typename } }", token=token)
         assert len(queries) == 3
+
+
+async def test_pages_that_show_little_are_read_in_part(offline: Running) -> None:
+    """Each field of a message says the same whether half of its columns were read or all."""
+    token = await offline.login()
+    asked = (await offline.data(ASK, {"i": {"content": QUESTION}}, token))["ask"]
+    rate = 'mutation($id: ID!) { rateReply(id: $id, rating: UP, comment: "So.") { __typename } }'
+    await offline.data(rate, {"id": asked["reply"]["id"]}, token)
+    page = "query($id: ID!) {{ session(id: $id) {{ messages {{ edges {{ node {{ {} }} }} }} }} }}"
+    few = (
+        "id session { id } role status content createdAt active grounded ungroundedReason "
+        "author { id displayName } citations { number quote document { title } } rating "
+        "ratingComment __typename"
+    )
+    many = f"{few} failure usage {{ provider }} siblingCount siblings {{ id }}"
+    seen = []
+    for fields, statement in ((few, False), (many, True)):
+        async with counted(offline.services.store) as queries:
+            data = await offline.data(page.format(fields), {"id": asked["session"]["id"]}, token)
+        seen.append([edge["node"] for edge in data["session"]["messages"]["edges"]])
+        read = next(sql for sql in queries if 'FROM "chat_message"' in sql)
+        assert ('t."provider"' in read) is statement
+    assert [node["usage"] is None for node in seen[1]] == [True, False]
+    for node in seen[1]:
+        for field in ("failure", "usage", "siblingCount", "siblings"):
+            del node[field]
+    assert seen[0] == seen[1]
+    assert [(node["role"], node["rating"]) for node in seen[0]] == [
+        ("USER", None),
+        ("ASSISTANT", "UP"),
+    ]
+
+
+def test_all_fields_are_read_for_what_is_not_known() -> None:
+    """The fields that need little are those of a message."""
+    fields = ChatMessage.__strawberry_definition__.fields  # type: ignore[attr-defined]
+    names = {to_camel_case(field.python_name) for field in fields}
+    assert names | {"__typename"} > _BRIEF
+    assert not _BRIEF & {"failure", "usage", "parent", "siblings", "siblingCount"}

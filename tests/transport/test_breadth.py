@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from strawberry.dataloader import DataLoader
 
 from transport.breadth import BreadthFirstExecution, _plans
-from transport.columns import Columns, Grouped, batch, mentions
+from transport.columns import Columns, Grouped, batch, selected
 from transport.documents import DocumentCache
 
 pytestmark = pytest.mark.anyio
@@ -208,9 +208,10 @@ class Query:
         return [] if info.context.general else TreeColumns([])  # type: ignore[return-value]
 
     @strawberry.field
-    def mentions_leaves(self, info: strawberry.Info) -> list[Tree]:
-        assert mentions(info, "leaves")
-        assert not mentions(info, "maybe")
+    def told(self, info: strawberry.Info) -> list[Tree]:
+        assert selected(info) == {"leaves", "name", "times"}
+        assert selected(info, "leaves") == {"name", "number"}
+        assert selected(info, "owner") == set()
         return TREES
 
     @strawberry.field
@@ -271,7 +272,7 @@ async def test_columns_stand_for_objects() -> None:
         "broken { id failsHard name }",
         "wrong { id }",
         "wrong { later }",
-        "mentionsLeaves { ...F } __typename",
+        "told { ...F times @skip(if: $yes) leaves { ...on Leaf { number } } } __typename",
         "trees { id ...F ... on Named { name } ... @skip(if: $yes) { words } }",
         "trees { a: id b: id name @include(if: $no) leaves @skip(if: $no) { number } }",
         "trees { leaves { number } leaves { name } owner { name } owner { __typename } }",
