@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import strawberry
 from strawberry import UNSET
@@ -20,22 +20,21 @@ from models.participant import Participant as ParticipantRow
 from models.participant import ParticipantRole
 from models.participant import PublicLink as LinkRow
 from models.reading import Table
-from models.user import User as UserRow
 from resolvers import chat, errors, public_links
 from resolvers.chat import History
 from resolvers.message_search import FoundMessage
 from resolvers.paging import Page
+from schema import message_columns
 from schema.account import User
-from schema.citations import Citation, citations_of
+from schema.citations import Citation
 from schema.columns import RowColumns
 from schema.connection import After, Before, First, Last, PageInfo, page_info, page_request
 from schema.context import Info
 from schema.enums import describe_enum
-from schema.loaders import load_users
 from schema.message_parts import MessageSnippet, TextRange, Usage
 from schema.node import Node, global_id
 from texts import translate
-from transport.columns import Columns, Grouped, batch, selected
+from transport.columns import Columns, batch, selected
 
 describe_enum(
     ParticipantRole,
@@ -220,7 +219,7 @@ class ChatSession(Node):
         history = await chat.list_messages(
             self.row,
             page_request(first, after, last, before),
-            brief=wanted <= _BRIEF,
+            brief=wanted <= message_columns.BRIEF_FIELDS,
             with_citations="citations" in wanted,
             with_authors="author" in wanted,
         )
@@ -251,53 +250,6 @@ class ChatSession(Node):
             updated_at=row.updated_at,
             answers=row.answers,
         )
-
-
-# The fields of a message for which `models.history.BRIEF` is enough.
-_BRIEF: Final = {
-    "__typename",
-    "id",
-    "session",
-    "role",
-    "status",
-    "content",
-    "createdAt",
-    "active",
-    "grounded",
-    "ungroundedReason",
-    "author",
-    "citations",
-    "rating",
-    "ratingComment",
-}
-Messages = RowColumns[MessageRow] | list["ChatMessage"]
-
-
-async def _authors(messages: Messages, info: Info) -> list[User | None]:
-    found: Iterable[UserRow | None] | None = None
-    if isinstance(messages, RowColumns):
-        ids, found = messages.table.column("author_id"), messages.related.authors
-    else:
-        ids = [one.row.author_id for one in messages]
-    if found is None:
-        found = await load_users(list({key for key in ids if key is not None}))
-    users = {row.id: User.from_row(row) for row in found if row is not None}
-    known = {id(key): users.get(key) for key in ids}  # the same few objects, again and again
-    return [known[id(key)] for key in ids]
-
-
-async def _citations(messages: Messages, info: Info) -> Grouped:
-    found = None
-    if isinstance(messages, RowColumns):
-        keys, roles = messages.table.raw("id"), messages.table.column("role")
-        found = messages.related.citations
-    else:
-        keys, roles = [one.row.id for one in messages], [one.role for one in messages]
-    replies = [
-        str(key) if role is MessageRole.ASSISTANT else None
-        for key, role in zip(keys, roles, strict=True)
-    ]
-    return await citations_of(replies, found)
 
 
 @strawberry.type(
@@ -351,7 +303,9 @@ class ChatMessage(Node):
         assert row is not None, "a message goes with its session"
         return ChatSession.from_row(row)
 
-    @strawberry.field(description="Who wrote it; null for the assistant.", metadata=batch(_authors))
+    @strawberry.field(
+        description="Who wrote it; null for the assistant.", metadata=batch(message_columns.authors)
+    )
     async def author(self, info: Info) -> User | None:
         if self.row.author_id is None:
             return None
@@ -391,7 +345,7 @@ class ChatMessage(Node):
 
     @strawberry.field(
         description="Of a reply: the sources that it names as [1], [2], …",
-        metadata=batch(_citations),
+        metadata=batch(message_columns.citations),
     )
     async def citations(self, info: Info) -> list[Citation]:
         if self.role is MessageRole.USER:

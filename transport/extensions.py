@@ -40,7 +40,8 @@ class KnownHooks(SchemaExtensionsRunner):
 
 class _Known(ExtensionContextManagerBase):
     def get_hook(self, extension: SchemaExtension) -> WrappedHook | None:
-        made = _hook(type(extension), self.HOOK_NAME)
+        kind: Any = type(extension)
+        made = _hook(kind, self.HOOK_NAME)
         if made is None:
             return None
         make, is_async = made

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from strawberry.utils.str_converters import to_camel_case
 
-from schema.chat_types import _BRIEF, ChatMessage
+from schema.chat_types import ChatMessage
+from schema.message_columns import BRIEF_FIELDS
 from tests.application import Running
 from tests.queries import counted
 from tests.schema.operations import ASK, HISTORY, SESSIONS
@@ -78,5 +79,5 @@ def test_all_fields_are_read_for_what_is_not_known() -> None:
     """The fields that need little are those of a message."""
     fields = ChatMessage.__strawberry_definition__.fields  # type: ignore[attr-defined]
     names = {to_camel_case(field.python_name) for field in fields}
-    assert names | {"__typename"} > _BRIEF
-    assert not _BRIEF & {"failure", "usage", "parent", "siblings", "siblingCount"}
+    assert names | {"__typename"} > BRIEF_FIELDS
+    assert not BRIEF_FIELDS & {"failure", "usage", "parent", "siblings", "siblingCount"}
