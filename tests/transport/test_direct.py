@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.transport.app import build_app, eventually, serve
+from tests.transport.sockets import next_, opened
 from tests.transport.test_streaming import MULTIPART, parts, streamed
-from tests.transport.test_websocket import next_, opened
 
 pytestmark = pytest.mark.anyio
 
