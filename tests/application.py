@@ -315,6 +315,21 @@ async def prepared_database(folder: Path, url: str, embedder: Embedder) -> None:
     await store.close()
 
 
+def sqlite_with_documents(folder: Path, empty: Path, embedder: Embedder) -> Path:
+    """Put the small knowledge base into `kb` and into the database `template.db` of a folder."""
+    write_documents(folder / "kb")
+    shutil.copy(empty, folder / "template.db")
+    asyncio.run(prepared_database(folder, f"sqlite://{folder / 'template.db'}", embedder))
+    return folder
+
+
+def postgres_with_documents(folder: Path, url: str, embedder: Embedder) -> str:
+    """Put it into a PostgreSQL database, by way of a folder."""
+    write_documents(folder / "kb")
+    asyncio.run(prepared_database(folder, url, embedder))
+    return url
+
+
 def copy_sqlite(template: Path, folder: Path) -> str:
     """The URL of a copy of a database file, with the index file beside it."""
     shutil.copy(template, folder / "test.db")

@@ -18,10 +18,10 @@ from rag.embedding.sentence_transformers import SentenceTransformersEmbedder
 from rag.generation.scripted import ScriptedGenerator
 from tests.application import (
     Running,
-    prepared_database,
+    postgres_with_documents,
     running_app,
+    sqlite_with_documents,
     test_settings,
-    write_documents,
 )
 from tests.postgres import PostgresServer, postgres_server
 
@@ -84,11 +84,7 @@ def template_folder(
     tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path, embedder: Embedder
 ) -> Path:
     """A folder with the small knowledge base in `kb` and an SQLite database that holds it."""
-    folder = tmp_path_factory.mktemp("knowledge")
-    write_documents(folder / "kb")
-    shutil.copy(empty_sqlite, folder / "template.db")
-    asyncio.run(prepared_database(folder, f"sqlite://{folder / 'template.db'}", embedder))
-    return folder
+    return sqlite_with_documents(tmp_path_factory.mktemp("knowledge"), empty_sqlite, embedder)
 
 
 @pytest.fixture(scope="session")
@@ -100,10 +96,7 @@ def postgres_template(
 ) -> str:
     """The URL of a PostgreSQL database that holds the small knowledge base."""
     folder = tmp_path_factory.mktemp("knowledge-postgres")
-    write_documents(folder / "kb")
-    url = postgres.create(empty_postgres)
-    asyncio.run(prepared_database(folder, url, embedder))
-    return url
+    return postgres_with_documents(folder, postgres.create(empty_postgres), embedder)
 
 
 async def _migrate(url: str) -> None:

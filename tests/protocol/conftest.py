@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -19,10 +18,10 @@ from settings import Settings
 from tests.application import (
     Running,
     copy_sqlite,
-    prepared_database,
+    postgres_with_documents,
     running_app,
+    sqlite_with_documents,
     test_settings,
-    write_documents,
 )
 from tests.postgres import PostgresServer
 from tests.protocol.person import Person
@@ -44,11 +43,7 @@ def template_folder(
     tmp_path_factory: pytest.TempPathFactory, empty_sqlite: Path, embedder: Embedder
 ) -> Path:
     """As for all tests, with the vectors of this folder's embedder."""
-    folder = tmp_path_factory.mktemp("knowledge")
-    write_documents(folder / "kb")
-    shutil.copy(empty_sqlite, folder / "template.db")
-    asyncio.run(prepared_database(folder, f"sqlite://{folder / 'template.db'}", embedder))
-    return folder
+    return sqlite_with_documents(tmp_path_factory.mktemp("knowledge"), empty_sqlite, embedder)
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +55,7 @@ def postgres_template(
 ) -> str:
     """As for all tests, with the vectors of this folder's embedder."""
     folder = tmp_path_factory.mktemp("knowledge-postgres")
-    write_documents(folder / "kb")
-    url = postgres.create(empty_postgres)
-    asyncio.run(prepared_database(folder, url, embedder))
-    return url
+    return postgres_with_documents(folder, postgres.create(empty_postgres), embedder)
 
 
 class Shared:
