@@ -56,6 +56,7 @@ from settings import Settings, SettingsError, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from transport.persisted import PersistedQueries
+from web.addresses import ClientAddresses
 from web.connections import Patience, patient
 from web.data_export import export_routes
 from web.devices import OpenDevices
@@ -108,6 +109,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
         ],
         lifespan=lifespan,
         middleware=[
+            Middleware(ClientAddresses),
             Middleware(RequestIds, logged=settings.logs_requests),
             Middleware(SecurityHeaders, https=settings.base_url.startswith("https://")),
             Middleware(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,6 +54,8 @@ except ImportError:  # Windows has no flock; there the lock is left out
 
 IN_USE = "Another server uses this database; stop it first, or set another DATABASE_URL."
 LOCK_NUMBER = 4_719_204_455  # any number: it names our lock within the database
+MIGRATION_LOCK = LOCK_NUMBER + 1
+_MIGRATION_POLL = 0.05  # seconds
 
 
 class StoreError(Exception):
@@ -240,18 +243,44 @@ class Store:
             )
 
     async def migrate(self) -> list[str]:
-        """Bring the tables up to date; returns the names of the migrations that were applied."""
+        """Bring the tables up to date; returns the names of the migrations that were applied.
+
+        Of processes that do so at the same moment, one does it and the others wait.
+        """
         connection = self.connection
         if isinstance(connection, postgres.Client):
             connection.limit = None
         try:
-            executor = MigrationExecutor(connection, self._config["apps"])
-            plan = await executor.plan(None)
-            await executor.migrate(None)
+            async with self._migrating():
+                executor = MigrationExecutor(connection, self._config["apps"])
+                plan = await executor.plan(None)
+                await executor.migrate(None)
         finally:
             if isinstance(connection, postgres.Client):
                 connection.limit = postgres.LIMIT
         return [step.migration.name for step in plan]
+
+    @asynccontextmanager
+    async def _migrating(self) -> AsyncIterator[None]:
+        """Be the only process that changes this database's tables; the lock goes with it."""
+        if not self.is_sqlite:
+            connection = await asyncpg.connect(self._url)
+            try:
+                await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
+                yield
+            finally:
+                await connection.close()
+        elif self._path is None or fcntl is None:
+            yield
+        else:
+            with open(f"{self._path}.migration", "w") as file:  # noqa: ASYNC230 (empty and local)
+                while True:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except OSError:
+                        await asyncio.sleep(_MIGRATION_POLL)
+                yield
 
     async def unmade_migrations(self) -> list[str]:
         """Names of migrations that `make migrations` would write now; empty when all are made."""

@@ -32,6 +32,31 @@ async def test_migrations_are_made_and_applied_once(store: Store) -> None:
     assert await store.unmade_migrations() == []
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+async def test_several_processes_may_make_the_tables(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """One makes them, and the others wait for it, whoever comes first."""
+    if kind == "sqlite":
+        url = f"sqlite://{tmp_path / 'fresh.db'}"
+    else:
+        url = request.getfixturevalue("postgres").create()
+
+    async def migrate() -> int:
+        store = Store(url)
+        await store.open()
+        try:
+            return len(await store.migrate())
+        finally:
+            await store.close()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        migrating = [tasks.create_task(migrate()) for _ in range(3)]
+    made = sorted(task.result() for task in migrating)
+    assert made[:2] == [0, 0]
+    assert made[2] > 10
+
+
 async def test_rows_from_before_a_column_get_its_default(store: Store) -> None:
     """A citation that was stored without headings has none, and a person has chosen no language."""
     user = await make_user()
