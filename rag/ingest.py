@@ -53,7 +53,7 @@ async def prepare(
     Raises:
         EmbeddingError: the model is not available.
     """
-    pieces = await embedding.before_embedding(partial(cut, document))
+    pieces = await embedding.before_embedding(partial(cut, document), size=len(document.content))
     return await _embedded(document, pieces, embedding, progress)
 
 
@@ -66,7 +66,9 @@ async def prepare_version(
     Raises:
         EmbeddingError: the model is not available.
     """
-    document, pieces = await embedding.before_embedding(partial(_cut_in_language, document))
+    document, pieces = await embedding.before_embedding(
+        partial(_cut_in_language, document), size=len(document.content)
+    )
     return document, await _embedded(document, pieces, embedding)
 
 

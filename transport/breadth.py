@@ -67,7 +67,8 @@ class BreadthFirstExecution(StrawberryGraphQLCoreExecutionContext):
         plans = _plans_of(self.schema, self.operation, self.fragment_definitions)
         if plans is None:
             return ListedObjects(self, kind, field_details_list)
-        key = tuple(id(details.node) for details in field_details_list)
+        # A fragment's nodes may be of several types, whose lists differ.
+        key = (id(kind), *(id(details.node) for details in field_details_list))
         plan = plans.get(key)
         if plan is None:
             plan = plans[key] = ListedObjects(self, kind, field_details_list)

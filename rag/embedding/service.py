@@ -30,6 +30,8 @@ PASSAGE_SLICE: Final = 16
 BUSY_BATCH: Final = 0.03
 # So long after the last query the passages have all cores for themselves. Seconds.
 _QUIET: Final = 2.0
+# Characters; cutting so many takes a quarter of a second.
+_LONG_DOCUMENT: Final = 100_000
 # More threads than this share the interpreter's lock for too much of their time.
 _MAX_THREADS: Final = 8
 
@@ -74,7 +76,8 @@ class EmbeddingService:
         self._last_query = -_QUIET
         self._per_character = 0.0  # seconds that passages have taken of late
         self._threads: list[threading.Thread] = []
-        self._making = ThreadPoolExecutor(1, "making-passages")
+        self._cutting = ThreadPoolExecutor(1, "cutting")
+        self._cutting_long = ThreadPoolExecutor(1, "cutting-long")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ready: asyncio.Future[None] | None = None
 
@@ -157,17 +160,20 @@ class EmbeddingService:
             self._condition.notify_all()
         return await request.future
 
-    async def before_embedding(self, work: Callable[[Embedder], T]) -> T:
-        """Run work that makes texts for the model, with the model for its token counts, in the one
-        thread for that; several would be no faster, since Python runs one at a time, and the event
-        loop would have to wait for each of them before its turn.
+    async def before_embedding(self, work: Callable[[Embedder], T], *, size: int) -> T:
+        """Run work that makes texts for the model out of a document of `size` characters, with the
+        model for its token counts. One document goes after another: several threads would be no
+        faster, since Python runs one at a time, and the event loop would have to wait for each of
+        them before its turn. Only long documents have a thread of their own, since others would
+        wait for them for many seconds.
 
         Raises:
             EmbeddingError: the model is not available.
         """
         await self.ready()
         self._refuse_if_closing()
-        return await asyncio.get_running_loop().run_in_executor(self._making, work, self.embedder)
+        thread = self._cutting if size <= _LONG_DOCUMENT else self._cutting_long
+        return await asyncio.get_running_loop().run_in_executor(thread, work, self.embedder)
 
     async def close(self) -> None:
         """End the threads after their current work; callers that still wait get an error."""
@@ -180,7 +186,8 @@ class EmbeddingService:
             self._fail(request.future, EmbeddingError("the embedding service was closed"))
         while self._threads:  # the first one may be about to begin the others
             await asyncio.to_thread(self._threads.pop(0).join)
-        await asyncio.to_thread(self._making.shutdown, cancel_futures=True)
+        for thread in (self._cutting, self._cutting_long):
+            await asyncio.to_thread(thread.shutdown, cancel_futures=True)
         if self._ready is not None and not self._ready.done():
             self._fail(self._ready, EmbeddingError("the embedding service was closed"))
         await asyncio.sleep(0)  # let results that the threads posted reach their callers

@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -362,23 +363,31 @@ async def test_documents_share_batches() -> None:
         assert (await service.embed_passages([])).shape == (0, 64)
 
 
-async def test_texts_are_made_in_one_thread_that_ends_with_the_service() -> None:
-    """One after another, with the model; afterwards no thread is left and nothing is begun."""
-    under_way, most, names = 0, 0, set()
+async def test_texts_are_made_in_threads_that_end_with_the_service() -> None:
+    """Short documents one after another, long ones beside them; afterwards no thread is left and
+    nothing is begun."""
+    under_way: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    gate = threading.Event()
 
     def make(embedder: Embedder) -> int:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        names.add(threading.current_thread().name)
+        name = threading.current_thread().name
+        under_way[name] += 1
+        most[name] = max(most[name], under_way[name])
         count = embedder.count_tokens("one two three")
-        under_way -= 1
+        under_way[name] -= 1
         return count
 
     async with running(FakeEmbedder()) as service:
-        counts = await asyncio.gather(*(service.before_embedding(make) for _ in range(20)))
+        long = asyncio.create_task(service.before_embedding(lambda _: gate.wait(10), size=200_000))
+        counts = await asyncio.gather(
+            *(service.before_embedding(make, size=1_000) for _ in range(20))
+        )
         assert counts == [FakeEmbedder().count_tokens("one two three")] * 20
-    assert (most, len(names)) == (1, 1)
-    assert names.isdisjoint(thread.name for thread in threading.enumerate())
+        assert not long.done()
+        gate.set()
+        assert await long
+    assert list(most.values()) == [1]
+    assert not [one for one in threading.enumerate() if one.name.startswith("cutting")]
     with pytest.raises(EmbeddingError, match="closed"):
-        await service.before_embedding(make)
+        await service.before_embedding(make, size=1)
