@@ -56,6 +56,7 @@ from settings import Settings, SettingsError, load_settings
 from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from transport.persisted import PersistedQueries
+from web.back_channel import back_channel_routes
 from web.connections import Patience, patient
 from web.data_export import export_routes
 from web.devices import OpenDevices
@@ -104,6 +105,9 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             *export_routes(),
             *routes(graphiql=settings.serves_graphiql),
             *jwks_routes(),
+            *back_channel_routes(
+                providers=bool(settings.oidc_providers.get_secret_value().strip())
+            ),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
@@ -251,6 +255,7 @@ def allowances(settings: Settings) -> Allowances:
         messages_per_address=settings.address_messages_per_minute,
         uploads_per_user=settings.uploads_per_minute,
         sign_ins_per_address=settings.address_sign_ins_per_minute,
+        provider_logouts=settings.provider_logouts_per_minute,
         manifests_per_user=settings.manifests_per_minute,
         webhook_calls=settings.webhook_calls_per_minute,
         tokens_per_day=settings.tokens_per_day,

@@ -7,7 +7,7 @@ DomainError
 │   ├── EmailNotVerified
 │   ├── SecondFactorRequired
 │   ├── InvalidToken
-│   ├── SignInFailed      a provider cannot be used now, or says too little
+│   ├── SignInFailed      a provider cannot be used now, or says too little; `.reason`
 │   ├── LinkRequired
 │   ├── NotFound          does not exist, or not for this person
 │   └── RateLimited       `.retry_after_seconds`
@@ -17,6 +17,8 @@ DomainError
     ├── BadUserInput      BAD_USER_INPUT: where the operation has no result union
     └── Unavailable       SERVICE_UNAVAILABLE: nothing is wrong with the request
 """
+
+from enum import StrEnum
 
 
 class DomainError(Exception):
@@ -57,8 +59,19 @@ class InvalidToken(Problem):
         super().__init__(message)
 
 
+class SignInFailure(StrEnum):
+    """Why a sign-in by a provider has failed."""
+
+    PROVIDER_FAILED = "PROVIDER_FAILED"
+    NO_VERIFIED_EMAIL = "NO_VERIFIED_EMAIL"
+    NOT_STRONG_ENOUGH = "NOT_STRONG_ENOUGH"
+    TOO_LONG_AGO = "TOO_LONG_AGO"
+
+
 class SignInFailed(Problem):
-    pass
+    def __init__(self, message: str, reason: SignInFailure) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class LinkRequired(Problem):

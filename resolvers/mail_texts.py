@@ -176,6 +176,51 @@ def email_changed(base_url: str, new_email: str, language: Language = ENGLISH) -
     )
 
 
+def identity_linked(
+    base_url: str, email: str, provider: str, language: Language = ENGLISH
+) -> MailText:
+    """Tells the owner of an account of another way in. `provider` is the operator's label."""
+    return _mail(
+        language,
+        "Another way to sign in was added",
+        [
+            fill(
+                "From now on, an identity at {provider} signs in to the GroundQL account {email}.",
+                provider=provider,
+                email=email,
+            ),
+            "If it was you, all is well. If not, open GroundQL, set a new password at once, with "
+            '"forgotten password", and remove that identity from your account:',
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def identity_unlinked(
+    base_url: str, email: str, provider: str, language: Language = ENGLISH
+) -> MailText:
+    """Tells the owner of an account that a way in is gone."""
+    return _mail(
+        language,
+        "A way to sign in was removed",
+        [
+            fill(
+                "An identity at {provider} does not sign in to the GroundQL account {email} any "
+                "more, and the logins that it had made were ended.",
+                provider=provider,
+                email=email,
+            ),
+            "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+            'with "forgotten password":',
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
 def account_deleted(base_url: str, email: str, language: Language = ENGLISH) -> MailText:
     """The last mail to a person."""
     return _mail(

@@ -48,6 +48,8 @@ class Allowances:
     webhook_calls: int = 0
     """Of one address."""
     sign_ins_per_address: int = 0
+    provider_logouts: int = 0
+    """Of one address."""
     tokens_per_day: int = 0
     """Of one user: prompts and answers."""
     reply_tokens: int = 6_000
@@ -146,6 +148,13 @@ class Rates:
             RateLimited
         """
         await self.take("sign-ins", self._allowances.sign_ins_per_address, "address", address)
+
+    async def take_provider_logout(self, address: str) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("logouts", self._allowances.provider_logouts, "address", address)
 
     async def reserve_tokens(self, user_id: UUID) -> Reservation:
         """A place for one reply in the user's budget of this day. Of any number that come at once,

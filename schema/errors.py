@@ -14,6 +14,7 @@ from graphql import GraphQLError, GraphQLSyntaxError
 
 from models.errors import is_unavailable
 from resolvers import errors
+from schema.enums import describe_enum
 from texts import ENGLISH, Language, translate
 
 INVALID_EMAIL = "The email address is not valid."
@@ -65,11 +66,23 @@ class InvalidToken(Problem):
     pass
 
 
+describe_enum(
+    errors.SignInFailure,
+    "Why a sign-in by a provider has failed.",
+    {
+        "PROVIDER_FAILED": "The provider cannot be reached, or what it says cannot be trusted.",
+        "NO_VERIFIED_EMAIL": "The provider names no address that it has verified.",
+        "NOT_STRONG_ENOUGH": "The person must sign in there with more, such as a second factor.",
+        "TOO_LONG_AGO": "The person must sign in there anew.",
+    },
+)
+
+
 @strawberry.type(
     description="A provider of sign-ins cannot be used now, or what it says is not enough."
 )
 class SignInFailed(Problem):
-    pass
+    reason: errors.SignInFailure = strawberry.field(description="Why, for the program.")
 
 
 @strawberry.type(
@@ -108,7 +121,7 @@ def problem_type(error: errors.Problem, language: Language) -> Problem:
         case errors.InvalidToken():
             return InvalidToken(message=message)
         case errors.SignInFailed():
-            return SignInFailed(message=message)
+            return SignInFailed(message=message, reason=error.reason)
         case errors.LinkRequired():
             return LinkRequired(message=message)
         case errors.NotFound():
