@@ -1,5 +1,8 @@
 """The words of our mails, as plain text and as HTML.
 
+A token stands behind the # of a link: a browser keeps that to itself, so that it is in no log of a
+server or proxy.
+
 Each is said in English here, and translated by the catalogue. They hold nothing that a person typed
 but the address they go to: whoever registers a stranger's address must not be able to put words
 into the mail that the stranger gets.
@@ -26,7 +29,7 @@ class MailText:
 def verification(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
     """Asks the owner of an address to confirm it. The link opens a page that asks for the
     password, since whoever opens it need not be who registered."""
-    link = f"{base_url}/verify-email?token={quote(token, safe='')}"
+    link = f"{base_url}/verify-email#token={quote(token, safe='')}"
     return _mail(
         language,
         "Please confirm your email address",
@@ -111,7 +114,7 @@ def password_reset(base_url: str, email: str, token: str, language: Language = E
             ),
             "Open this link to set a new one; you will be logged out everywhere:",
         ],
-        f"{base_url}/reset-password?token={quote(token, safe='')}",
+        f"{base_url}/reset-password#token={quote(token, safe='')}",
         "Set a new password",
         [
             "The link works for one hour.",
@@ -155,7 +158,7 @@ def email_change(
             "It happens once the link in this mail and the one in the mail to the other address "
             "were opened:",
         ],
-        f"{base_url}/confirm-email-change?token={quote(token, safe='')}",
+        f"{base_url}/confirm-email-change#token={quote(token, safe='')}",
         "Confirm the change",
         [
             "The link works for 48 hours.",

@@ -85,7 +85,7 @@ async def mailed_token(to: str) -> str:
     """The token in the newest mail to this address."""
     mail = await OutboxMail.filter(to=to).order_by("-id").first()
     assert mail is not None
-    found = re.search(r"\?token=(\S+)", mail.text)
+    found = re.search(r"#token=(\S+)", mail.text)
     assert found is not None
     return found[1]
 
