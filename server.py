@@ -45,6 +45,7 @@ from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
+from resolvers.refusals import Refusals
 from resolvers.replies.service import ReplyService
 from resolvers.sealed_factors import seal_again
 from resolvers.session_bus import SessionBus
@@ -161,6 +162,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         allowances(settings), parts.clock, redis_url=settings.redis_url.get_secret_value()
     )
     stack.push_async_callback(rates.close)
+    refusals = Refusals(store, parts.clock, rates)
+    settling = asyncio.create_task(refusals.run(), name="refusals")
+    stack.push_async_callback(_cancel, settling)
     replies = ReplyService(
         store,
         parts.clock,
@@ -201,6 +205,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         rates=rates,
         require_verified_email=settings.require_verified_email,
         attempts=Attempts(store, parts.clock),
+        refusals=refusals,
         providers=providers,
         rules=AccountRules(
             refresh_grace=timedelta(seconds=settings.refresh_grace),
@@ -255,6 +260,7 @@ def allowances(settings: Settings) -> Allowances:
         messages_per_address=settings.address_messages_per_minute,
         uploads_per_user=settings.uploads_per_minute,
         sign_ins_per_address=settings.address_sign_ins_per_minute,
+        changes_per_hour=settings.changes_per_hour,
         provider_logouts=settings.provider_logouts_per_minute,
         manifests_per_user=settings.manifests_per_minute,
         webhook_calls=settings.webhook_calls_per_minute,

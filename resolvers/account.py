@@ -29,6 +29,7 @@ from resolvers.errors import (
 )
 from resolvers.text import storable
 from resolvers.tokens import (
+    EXPIRED,
     KEY_PREFIX,
     MAX_OPAQUE_LENGTH,
     REFRESH_PREFIX,
@@ -42,6 +43,11 @@ log = logging.getLogger("groundql.accounts")
 REFRESH_LIFETIME = timedelta(days=30)
 # Logins of one person that are alive.
 MAX_LOGINS = 100
+
+_LOGIN_ENDED = "This login was ended; log in again."
+_SUSPENDED = "This account is suspended; ask an administrator."
+# What is wrong with a token that was right once.
+ORDINARY_PROBLEMS = frozenset({_LOGIN_ENDED, _SUSPENDED, EXPIRED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +321,9 @@ async def authenticate(
         return None, error.message
     row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
-        return None, "This login was ended; log in again."
+        return None, _LOGIN_ENDED
     if row.user.suspended_at is not None:
-        return None, "This account is suspended; ask an administrator."
+        return None, _SUSPENDED
     return Viewer(user=row.user, login=row), None
 
 

@@ -15,6 +15,7 @@ DomainError
     ├── Unauthenticated   UNAUTHENTICATED
     ├── Forbidden         FORBIDDEN
     ├── BadUserInput      BAD_USER_INPUT: where the operation has no result union
+    ├── TooManyChanges    RATE_LIMITED, with `.retry_after_seconds`
     └── Unavailable       SERVICE_UNAVAILABLE: nothing is wrong with the request
 """
 
@@ -109,6 +110,15 @@ class Forbidden(AccessError):
 
 class BadUserInput(AccessError):
     """Input that the schema cannot express as wrong, in an operation without a result union."""
+
+
+class TooManyChanges(AccessError):
+    """The person has changed accounts, rights or shares too often in this hour; nothing was
+    changed this time."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("You have made too many changes in this hour; try again later.")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(AccessError):

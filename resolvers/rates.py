@@ -48,6 +48,8 @@ class Allowances:
     webhook_calls: int = 0
     """Of one address."""
     sign_ins_per_address: int = 0
+    changes_per_hour: int = 0
+    """Of accounts, rights and shares, by one user."""
     provider_logouts: int = 0
     """Of one address."""
     tokens_per_day: int = 0
@@ -148,6 +150,14 @@ class Rates:
             RateLimited
         """
         await self.take("sign-ins", self._allowances.sign_ins_per_address, "address", address)
+
+    async def take_change(self, user_id: UUID) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        most = self._allowances.changes_per_hour
+        await self.take("changes", most, "user", str(user_id), seconds=3_600)
 
     async def take_provider_logout(self, address: str) -> None:
         """

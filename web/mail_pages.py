@@ -149,7 +149,10 @@ function take() {
   if (sent) history.replaceState({ token }, "", location.pathname);
 }
 take();
-addEventListener("hashchange", take);
+addEventListener("hashchange", () => {
+  take();
+  location.reload();
+});
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();

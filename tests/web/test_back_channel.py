@@ -78,7 +78,7 @@ async def test_what_is_refused(world: World) -> None:
     await world.sign_in()
     good = token(world, sub="248289761001")
     form = {"content-type": "application/x-www-form-urlencoded"}
-    for body, name, headers, status in (
+    cases: list[tuple[Any, str, dict[str, str], int]] = [
         ({"logout_token": good}, "another", {}, 404),
         ({"logout_token": good + "x"}, "keycloak", {}, 400),
         ({"logout_token": "é"}, "keycloak", {}, 400),
@@ -90,9 +90,10 @@ async def test_what_is_refused(world: World) -> None:
         (b"logout_token=" + b"x" * MAX_BODY, "keycloak", form, 413),
         (json.dumps({"logout_token": good}).encode(), "keycloak", {}, 415),
         (f"logout_token={good}".encode(), "keycloak", {"content-type": "text/plain"}, 415),
-    ):
+    ]
+    for body, name, headers, status in cases:
         answer = await leave(world, body, name, **headers)
-        assert answer.status_code == status, (body[:40], name)
+        assert answer.status_code == status, (str(body)[:40], name)
         assert answer.json()["error"] == "invalid_request"
         assert good not in answer.text
         assert answer.headers["cache-control"] == "no-store"
