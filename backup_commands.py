@@ -14,8 +14,8 @@ from models.backup import backup as copy_database
 from models.backup import restore as put_back
 from models.security_event import EventKind
 from models.store import Store, StoreError
-from resolvers.audit import write
 from resolvers.clock import SystemClock
+from resolvers.event_log import write
 from settings import Settings
 
 _POSTGRES = "DATABASE_URL is PostgreSQL, which has tools of its own: pg_dump and pg_restore."

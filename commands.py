@@ -14,9 +14,9 @@ from models.store import Store
 from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
 from resolvers import roles
-from resolvers.audit import Origin
 from resolvers.clock import SystemClock
 from resolvers.errors import InvalidInput
+from resolvers.event_log import Origin
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import sync_folder
 from resolvers.passwords import PasswordHasher

@@ -45,6 +45,7 @@ from resolvers.knowledge.watching import FolderWatch
 from resolvers.mail import Mailer
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
+from resolvers.refusals import Refusals
 from resolvers.replies.service import ReplyService
 from resolvers.sealed_factors import seal_again
 from resolvers.session_bus import SessionBus
@@ -57,6 +58,7 @@ from transport.endpoint import GraphQLEndpoint
 from transport.limits import Limits
 from transport.persisted import PersistedQueries
 from web.addresses import ClientAddresses
+from web.back_channel import back_channel_routes
 from web.connections import Patience, patient
 from web.data_export import export_routes
 from web.devices import OpenDevices
@@ -105,6 +107,9 @@ def create_app(settings: Settings, parts: Parts | None = None) -> Starlette:
             *export_routes(),
             *routes(graphiql=settings.serves_graphiql),
             *jwks_routes(),
+            *back_channel_routes(
+                providers=bool(settings.oidc_providers.get_secret_value().strip())
+            ),
             *webhook_routes(settings.webhook_secret.get_secret_value()),
         ],
         lifespan=lifespan,
@@ -159,6 +164,9 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         allowances(settings), parts.clock, redis_url=settings.redis_url.get_secret_value()
     )
     stack.push_async_callback(rates.close)
+    refusals = Refusals(store, parts.clock, rates)
+    settling = asyncio.create_task(refusals.run(), name="refusals")
+    stack.push_async_callback(_cancel, settling)
     replies = ReplyService(
         store,
         parts.clock,
@@ -199,6 +207,7 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         rates=rates,
         require_verified_email=settings.require_verified_email,
         attempts=Attempts(store, parts.clock),
+        refusals=refusals,
         providers=providers,
         rules=AccountRules(
             refresh_grace=timedelta(seconds=settings.refresh_grace),
@@ -253,6 +262,8 @@ def allowances(settings: Settings) -> Allowances:
         messages_per_address=settings.address_messages_per_minute,
         uploads_per_user=settings.uploads_per_minute,
         sign_ins_per_address=settings.address_sign_ins_per_minute,
+        changes_per_hour=settings.changes_per_hour,
+        provider_logouts=settings.provider_logouts_per_minute,
         manifests_per_user=settings.manifests_per_minute,
         webhook_calls=settings.webhook_calls_per_minute,
         tokens_per_day=settings.tokens_per_day,

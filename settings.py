@@ -114,6 +114,17 @@ class Settings(BaseSettings):
         description="Sign-ins by other providers that one network address may begin in a minute; "
         "0: no limit.",
     )
+    changes_per_hour: int = Field(
+        5_000,
+        ge=0,
+        description="Changes of accounts, rights and shares, logins among them, that a user may "
+        "make in an hour: each is a security event. 0: no limit.",
+    )
+    provider_logouts_per_minute: int = Field(
+        600,
+        ge=0,
+        description="Back-channel logouts that may come from one address in a minute; 0: no limit.",
+    )
     subscriptions_per_user: int = Field(
         100,
         ge=0,

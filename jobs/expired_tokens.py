@@ -17,7 +17,7 @@ from models.email_change import EmailChange
 from models.email_token import EmailToken
 from models.login import Login, RefreshToken
 from models.outbox_mail import OutboxMail
-from models.sign_in import SignInFlow
+from models.sign_in import SignInFlow, SpentLogout
 from models.store import Store
 
 log = logging.getLogger("groundql.jobs")
@@ -37,6 +37,7 @@ class DeletedRows:
     attempts: int = 0
     email_changes: int = 0
     sign_ins: int = 0
+    logouts: int = 0
 
 
 async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500) -> DeletedRows:
@@ -63,6 +64,7 @@ async def delete_expired_tokens(store: Store, clock: Clock, *, batch: int = 500)
         attempts=await _delete(Attempt.filter(created_at__lte=now - KEEP_ATTEMPTS), batch),
         email_changes=await _delete(EmailChange.filter(expires_at__lte=now), batch),
         sign_ins=await _delete(SignInFlow.filter(expires_at__lte=now), batch),
+        logouts=await _delete(SpentLogout.filter(expires_at__lte=now), batch),
     )
     log.info(
         "Expired rows deleted: %d mail tokens, %d refresh tokens, %d logins, %d mails, %d tries",

@@ -9,6 +9,7 @@ from tortoise import fields
 from tortoise.indexes import Index
 
 from models.base import Row
+from models.login import Login
 from models.user import User
 
 
@@ -44,8 +45,9 @@ class SignInFlow(Row):
     `flow_hash` and `state_hash` are the SHA-256 of what the client keeps and of what goes through
     the provider. `verifier` (PKCE) and `nonce` are emptied once they were used. `linking_user` is
     who links another identity, null for a sign-in. `verified_user` is who still has to show a
-    second factor. `used_at` is set before the provider is asked, so that a flow counts once, and
-    `done_at` when a second factor was right.
+    second factor; `identity_id`, `sid` and `login_ends_at` then say what the login will be made
+    with. `used_at` is set before the provider is asked, so that a flow counts once, and `done_at`
+    when a second factor was right, or the provider has ended the session meanwhile.
     """
 
     flow_hash = fields.CharField(max_length=64, unique=True)
@@ -63,6 +65,9 @@ class SignInFlow(Row):
         "models.User", related_name="sign_in_flows", on_delete=fields.CASCADE, null=True
     )
     verified_user_id: UUID | None
+    identity_id: UUID | None = fields.UUIDField(null=True)
+    sid = fields.CharField(max_length=255, null=True)
+    login_ends_at: datetime | None = fields.DatetimeField(null=True)
     used_at: datetime | None = fields.DatetimeField(null=True)
     done_at: datetime | None = fields.DatetimeField(null=True)
     expires_at: datetime = fields.DatetimeField(db_index=True)
@@ -73,3 +78,39 @@ class SignInFlow(Row):
 
     def __repr__(self) -> str:
         return f"<SignInFlow {self.id}>"
+
+
+class SignInLogin(Row):
+    """Which identity has made a login, so that it ends with it and when the provider says so.
+
+    `sid` is the provider's session. `ends_at` is when the login ends however much it is used, if
+    the operator has set such a time.
+    """
+
+    login: fields.OneToOneRelation[Login] = fields.OneToOneField(
+        "models.Login", related_name="sign_in", on_delete=fields.CASCADE
+    )
+    login_id: UUID
+    identity: fields.ForeignKeyRelation[SignInIdentity] = fields.ForeignKeyField(
+        "models.SignInIdentity", related_name="logins", on_delete=fields.CASCADE
+    )
+    identity_id: UUID
+    sid = fields.CharField(max_length=255, null=True)
+    ends_at: datetime | None = fields.DatetimeField(null=True)
+
+    class Meta:
+        table = "sign_in_login"
+        indexes = (Index(fields=("identity_id",)), Index(fields=("sid",)))
+
+
+class SpentLogout(Row):
+    """A logout token that has come, so that it does not count again.
+
+    Only its hash is kept, until it would be refused as too old.
+    """
+
+    token_hash = fields.CharField(max_length=64, unique=True)
+    expires_at: datetime = fields.DatetimeField(db_index=True)
+
+    class Meta:
+        table = "spent_logout"

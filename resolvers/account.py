@@ -13,6 +13,7 @@ from models.api_key import ApiScope
 from models.email_token import EmailToken
 from models.login import Login, RefreshToken
 from models.security_event import EventKind, EventOutcome
+from models.sign_in import SignInLogin
 from models.user import User
 from resolvers import email_address, second_factor
 from resolvers.api_keys import find_key
@@ -28,6 +29,7 @@ from resolvers.errors import (
 )
 from resolvers.text import storable
 from resolvers.tokens import (
+    EXPIRED,
     KEY_PREFIX,
     MAX_OPAQUE_LENGTH,
     REFRESH_PREFIX,
@@ -42,6 +44,11 @@ REFRESH_LIFETIME = timedelta(days=30)
 # Logins of one person that are alive.
 MAX_LOGINS = 100
 
+_LOGIN_ENDED = "This login was ended; log in again."
+_SUSPENDED = "This account is suspended; ask an administrator."
+# What is wrong with a token that was right once.
+ORDINARY_PROBLEMS = frozenset({_LOGIN_ENDED, _SUSPENDED, EXPIRED})
+
 
 @dataclass(frozen=True, slots=True)
 class AuthTokensData:
@@ -52,6 +59,16 @@ class AuthTokensData:
     access_token_expires_at: datetime
     refresh_token: str
     refresh_token_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignInOrigin:
+    """The identity at a provider that a login is made by, the session there, and when the login
+    ends in any case."""
+
+    identity_id: UUID
+    sid: str | None = None
+    ends_at: datetime | None = None
 
 
 async def login(
@@ -104,19 +121,32 @@ async def login(
     return await begin_login(context, user)
 
 
-async def begin_login(context: Context, user: User) -> AuthTokensData:
-    """Make a login of somebody who has shown who they are. Beyond MAX_LOGINS, those that were not
-    used for longest end."""
+async def begin_login(
+    context: Context, user: User, *, sign_in: SignInOrigin | None = None
+) -> AuthTokensData:
+    """Make a login of somebody who has shown who they are, by `sign_in` if a provider says so.
+    Beyond MAX_LOGINS, those that were not used for longest end.
+
+    Raises:
+        IntegrityError: the identity is not linked any more.
+    """
     services = context.services
     now = services.clock.now()
     async with services.store.transaction():
         row = await Login.create(
             user=user,
             last_used_at=now,
-            expires_at=now + REFRESH_LIFETIME,
+            expires_at=_until(now, sign_in.ends_at if sign_in is not None else None),
             user_agent=storable(context.user_agent, 300),
             address=storable(context.address, 45),
         )
+        if sign_in is not None:
+            await SignInLogin.create(
+                login=row,
+                identity_id=sign_in.identity_id,
+                sid=sign_in.sid,
+                ends_at=sign_in.ends_at,
+            )
         refresh_token = await new_refresh_token(row)
         many = (
             await Login.filter(
@@ -172,14 +202,15 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
         async with services.store.transaction():
             # The write comes first: of several transactions only one finds the token unused.
             now = services.clock.now()
+            expires_at = _until(now, await _end_of(row.login_id))
             won = await RefreshToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
             # A logout may have come since the login was read.
             if won and not await Login.filter(id=row.login_id, revoked_at__isnull=True).update(
-                last_used_at=now, expires_at=now + REFRESH_LIFETIME
+                last_used_at=now, expires_at=expires_at
             ):
                 raise _unusable_refresh_token()
             if won:
-                row.login.expires_at = now + REFRESH_LIFETIME
+                row.login.expires_at = expires_at
                 await RefreshToken.create(
                     login=row.login, token_hash=fresh_hash, expires_at=row.login.expires_at
                 )
@@ -203,6 +234,17 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
         services.access.end_logins(ended)
         log.warning("A used refresh token came back: login %s was ended", row.login_id)
     raise _unusable_refresh_token()
+
+
+def _until(now: datetime, end: datetime | None) -> datetime:
+    """How long a login lives that was used just now."""
+    return now + REFRESH_LIFETIME if end is None else min(now + REFRESH_LIFETIME, end)
+
+
+async def _end_of(login_id: UUID) -> datetime | None:
+    """When a login ends however much it is used, if a provider's rules say so."""
+    made = await SignInLogin.get_or_none(login_id=login_id)
+    return None if made is None else made.ends_at
 
 
 async def _may_ask_again(services: Services, row: RefreshToken, next_hash: str) -> bool:
@@ -279,9 +321,9 @@ async def authenticate(
         return None, error.message
     row = await Login.find(services.store, claims.login_id, claims.user_id)
     if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
-        return None, "This login was ended; log in again."
+        return None, _LOGIN_ENDED
     if row.user.suspended_at is not None:
-        return None, "This account is suspended; ask an administrator."
+        return None, _SUSPENDED
     return Viewer(user=row.user, login=row), None
 
 

@@ -7,38 +7,28 @@ words of our own.
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from models.security_event import EventKind, EventOutcome, SecurityEvent
 from resolvers.attempts import network_of
 from resolvers.context import Context
-from resolvers.errors import RateLimited
-from resolvers.text import storable
-
-log = logging.getLogger("groundql.audit")
+from resolvers.errors import RateLimited, TooManyChanges
+from resolvers.event_log import MORE, About, Origin, Room, room_for, write
+from resolvers.rates import Rates
+from resolvers.refusals import noted_already
 
 # What strangers can cause is listed so often in an hour: of one network, and of all together. With
 # rows of 0.5 KB they add 60 MB a day at most.
 PER_NETWORK: Final = 100
 OF_ALL: Final = 5_000
-MORE: Final = "MORE_ARE_NOT_LISTED"
-_HOUR: Final = 3_600
-
-# The name of a type of the API, and a row's id.
-About: TypeAlias = tuple[str, UUID]
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where something came from; all empty for the server itself."""
-
-    address: str = ""
-    device: str = ""
-    request_id: str = ""
+# They have a rate of their own (UPLOADS_PER_MINUTE), or can only come after one of those.
+_OTHERWISE_BOUNDED: Final = {
+    EventKind.DOCUMENT_ADDED,
+    EventKind.DOCUMENT_CHANGED,
+    EventKind.DOCUMENT_DELETED,
+}
 
 
 async def note(
@@ -52,9 +42,17 @@ async def note(
     outcome: EventOutcome = EventOutcome.SUCCEEDED,
 ) -> None:
     """Add an event to the current transaction. `actor` is who did it, if that is not the viewer;
-    `concerns` whom it was done to, if that is not the actor."""
+    `concerns` whom it was done to, if that is not the actor.
+
+    Raises:
+        TooManyChanges: the person has caused too many in this hour; the transaction must end.
+    """
     viewer = context.viewer
     who = actor or (viewer.id if viewer is not None else None)
+    if outcome is not EventOutcome.SUCCEEDED:
+        noted_already()
+    if who is not None and kind not in _OTHERWISE_BOUNDED:
+        await _take_change(context.services.rates, who)
     await write(
         context.services.clock.now(),
         kind,
@@ -66,6 +64,13 @@ async def note(
         detail=detail,
         outcome=outcome,
     )
+
+
+async def _take_change(rates: Rates, who: UUID) -> None:
+    try:
+        await rates.take_change(who)
+    except RateLimited as limited:
+        raise TooManyChanges(limited.retry_after_seconds) from None
 
 
 async def note_stranger(
@@ -80,18 +85,13 @@ async def note_stranger(
 
     For an address without an account `concerns` is None; it takes the same statements.
     """
-    rates, network = context.services.rates, network_of(context.address)
-    for name, most in ((network, PER_NETWORK), ("all", OF_ALL)):
-        try:
-            await rates.take("events", most, name, seconds=_HOUR)
-        except RateLimited:
-            log.warning("An event is not listed, as there are too many: %s", kind)
-            try:
-                await rates.take("events beyond", 1, name, seconds=_HOUR)
-            except RateLimited:
-                return
+    limits = [(network_of(context.address), PER_NETWORK), ("all", OF_ALL)]
+    noted_already()
+    match await room_for(context.services.rates, "events", limits, kind):
+        case Room.LEFT_OUT:
+            return
+        case Room.SUMMED:
             concerns, detail = None, MORE
-            break
     await write(
         context.services.clock.now(),
         kind,
@@ -106,35 +106,6 @@ async def note_closed_account(context: Context, user_id: UUID, why: str) -> None
     """The password was right, and there is no login all the same."""
     kind, outcome = EventKind.LOGIN_FAILED, EventOutcome.REFUSED
     await note_stranger(context, kind, concerns=user_id, detail=why, outcome=outcome)
-
-
-async def write(
-    moment: datetime,
-    kind: EventKind,
-    origin: Origin,
-    *,
-    actor: UUID | None = None,
-    api_key: UUID | None = None,
-    concerns: UUID | None = None,
-    about: About | None = None,
-    detail: str = "",
-    outcome: EventOutcome = EventOutcome.SUCCEEDED,
-) -> None:
-    """Add an event to the current transaction."""
-    await SecurityEvent.create(
-        created_at=moment,
-        kind=kind.value,
-        outcome=outcome.value,
-        actor_id=actor,
-        api_key_id=api_key,
-        concerns_id=concerns,
-        object_type=None if about is None else about[0],
-        object_id=None if about is None else about[1],
-        detail=detail[:200],
-        address=storable(origin.address, 45),
-        device=storable(origin.device, 300),
-        request_id=storable(origin.request_id, 100),
-    )
 
 
 async def note_signing_keys(moment: datetime, keys: str) -> bool:

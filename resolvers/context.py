@@ -21,6 +21,7 @@ from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
 from resolvers.rates import Rates
+from resolvers.refusals import Refusals
 from resolvers.replies.service import ReplyService
 from resolvers.session_bus import SessionBus
 from resolvers.sign_in.providers import Providers
@@ -47,6 +48,7 @@ class Services:
     rates: Rates
     require_verified_email: bool
     attempts: Attempts
+    refusals: Refusals
     providers: Providers
     rules: AccountRules = field(default_factory=AccountRules)
 

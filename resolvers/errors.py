@@ -7,7 +7,7 @@ DomainError
 │   ├── EmailNotVerified
 │   ├── SecondFactorRequired
 │   ├── InvalidToken
-│   ├── SignInFailed      a provider cannot be used now, or says too little
+│   ├── SignInFailed      a provider cannot be used now, or says too little; `.reason`
 │   ├── LinkRequired
 │   ├── NotFound          does not exist, or not for this person
 │   └── RateLimited       `.retry_after_seconds`
@@ -15,8 +15,11 @@ DomainError
     ├── Unauthenticated   UNAUTHENTICATED
     ├── Forbidden         FORBIDDEN
     ├── BadUserInput      BAD_USER_INPUT: where the operation has no result union
+    ├── TooManyChanges    RATE_LIMITED, with `.retry_after_seconds`
     └── Unavailable       SERVICE_UNAVAILABLE: nothing is wrong with the request
 """
+
+from enum import StrEnum
 
 
 class DomainError(Exception):
@@ -57,8 +60,19 @@ class InvalidToken(Problem):
         super().__init__(message)
 
 
+class SignInFailure(StrEnum):
+    """Why a sign-in by a provider has failed."""
+
+    PROVIDER_FAILED = "PROVIDER_FAILED"
+    NO_VERIFIED_EMAIL = "NO_VERIFIED_EMAIL"
+    NOT_STRONG_ENOUGH = "NOT_STRONG_ENOUGH"
+    TOO_LONG_AGO = "TOO_LONG_AGO"
+
+
 class SignInFailed(Problem):
-    pass
+    def __init__(self, message: str, reason: SignInFailure) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class LinkRequired(Problem):
@@ -96,6 +110,15 @@ class Forbidden(AccessError):
 
 class BadUserInput(AccessError):
     """Input that the schema cannot express as wrong, in an operation without a result union."""
+
+
+class TooManyChanges(AccessError):
+    """The person has changed accounts, rights or shares too often in this hour; nothing was
+    changed this time."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("You have made too many changes in this hour; try again later.")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(AccessError):

@@ -76,6 +76,18 @@ class Mailer:
         """Tells the mailbox of before that the account has another address now."""
         await self._enqueue(to, mail_texts.email_changed(self.base_url, new_email, language))
 
+    async def send_identity_linked(
+        self, to: str, provider: str, language: Language = ENGLISH
+    ) -> None:
+        """Tells a person that somebody can sign in by another provider from now on."""
+        await self._enqueue(to, mail_texts.identity_linked(self.base_url, to, provider, language))
+
+    async def send_identity_unlinked(
+        self, to: str, provider: str, language: Language = ENGLISH
+    ) -> None:
+        """Tells a person that a provider signs them in no more."""
+        await self._enqueue(to, mail_texts.identity_unlinked(self.base_url, to, provider, language))
+
     async def send_account_deleted(self, to: str, language: Language = ENGLISH) -> None:
         """The last mail to a person."""
         await self._enqueue(to, mail_texts.account_deleted(self.base_url, to, language))

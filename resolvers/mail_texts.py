@@ -1,5 +1,8 @@
 """The words of our mails, as plain text and as HTML.
 
+A token stands behind the # of a link: a browser keeps that to itself, so that it is in no log of a
+server or proxy.
+
 Each is said in English here, and translated by the catalogue. They hold nothing that a person typed
 but the address they go to: whoever registers a stranger's address must not be able to put words
 into the mail that the stranger gets.
@@ -26,7 +29,7 @@ class MailText:
 def verification(base_url: str, email: str, token: str, language: Language = ENGLISH) -> MailText:
     """Asks the owner of an address to confirm it. The link opens a page that asks for the
     password, since whoever opens it need not be who registered."""
-    link = f"{base_url}/verify-email?token={quote(token, safe='')}"
+    link = f"{base_url}/verify-email#token={quote(token, safe='')}"
     return _mail(
         language,
         "Please confirm your email address",
@@ -111,7 +114,7 @@ def password_reset(base_url: str, email: str, token: str, language: Language = E
             ),
             "Open this link to set a new one; you will be logged out everywhere:",
         ],
-        f"{base_url}/reset-password?token={quote(token, safe='')}",
+        f"{base_url}/reset-password#token={quote(token, safe='')}",
         "Set a new password",
         [
             "The link works for one hour.",
@@ -155,7 +158,7 @@ def email_change(
             "It happens once the link in this mail and the one in the mail to the other address "
             "were opened:",
         ],
-        f"{base_url}/confirm-email-change?token={quote(token, safe='')}",
+        f"{base_url}/confirm-email-change#token={quote(token, safe='')}",
         "Confirm the change",
         [
             "The link works for 48 hours.",
@@ -170,6 +173,51 @@ def email_changed(base_url: str, new_email: str, language: Language = ENGLISH) -
         language,
         "Your address was changed",
         [fill("Your GroundQL account has the address {email} from now on.", email=new_email)],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def identity_linked(
+    base_url: str, email: str, provider: str, language: Language = ENGLISH
+) -> MailText:
+    """Tells the owner of an account of another way in. `provider` is the operator's label."""
+    return _mail(
+        language,
+        "Another way to sign in was added",
+        [
+            fill(
+                "From now on, an identity at {provider} signs in to the GroundQL account {email}.",
+                provider=provider,
+                email=email,
+            ),
+            "If it was you, all is well. If not, open GroundQL, set a new password at once, with "
+            '"forgotten password", and remove that identity from your account:',
+        ],
+        base_url,
+        "Go to GroundQL",
+        [],
+    )
+
+
+def identity_unlinked(
+    base_url: str, email: str, provider: str, language: Language = ENGLISH
+) -> MailText:
+    """Tells the owner of an account that a way in is gone."""
+    return _mail(
+        language,
+        "A way to sign in was removed",
+        [
+            fill(
+                "An identity at {provider} does not sign in to the GroundQL account {email} any "
+                "more, and the logins that it had made were ended.",
+                provider=provider,
+                email=email,
+            ),
+            "If it was you, all is well. If not, open GroundQL and set a new password at once, "
+            'with "forgotten password":',
+        ],
         base_url,
         "Go to GroundQL",
         [],

@@ -48,6 +48,10 @@ class Allowances:
     webhook_calls: int = 0
     """Of one address."""
     sign_ins_per_address: int = 0
+    changes_per_hour: int = 0
+    """Of accounts, rights and shares, by one user."""
+    provider_logouts: int = 0
+    """Of one address."""
     tokens_per_day: int = 0
     """Of one user: prompts and answers."""
     reply_tokens: int = 6_000
@@ -146,6 +150,21 @@ class Rates:
             RateLimited
         """
         await self.take("sign-ins", self._allowances.sign_ins_per_address, "address", address)
+
+    async def take_change(self, user_id: UUID) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        most = self._allowances.changes_per_hour
+        await self.take("changes", most, "user", str(user_id), seconds=3_600)
+
+    async def take_provider_logout(self, address: str) -> None:
+        """
+        Raises:
+            RateLimited
+        """
+        await self.take("logouts", self._allowances.provider_logouts, "address", address)
 
     async def reserve_tokens(self, user_id: UUID) -> Reservation:
         """A place for one reply in the user's budget of this day. Of any number that come at once,

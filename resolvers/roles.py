@@ -8,11 +8,12 @@ from uuid import UUID
 from models.security_event import EventKind
 from models.store import Store
 from models.user import Role, User
-from resolvers.audit import Origin, note, write
+from resolvers.audit import note
 from resolvers.clock import Clock
 from resolvers.context import Context
 from resolvers.email_address import normalise
 from resolvers.errors import BadUserInput
+from resolvers.event_log import Origin, write
 from resolvers.passwords import PasswordHasher, check_password
 
 log = logging.getLogger("groundql.accounts")

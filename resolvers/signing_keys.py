@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
 MIN_SECRET_BYTES: Final = 32  # the size of HS256's hash (RFC 7518, 3.2)
-MIN_RSA_BITS: Final = 2048  # RFC 7518, 3.3
+MIN_RSA_BITS: Final = 3072  # 128 bits of security (NIST SP 800-57, part 1, table 2)
 
 # Secrets of at least 32 bytes that documentation and examples print: attack tools try them first.
 _PUBLISHED: Final = frozenset(
@@ -82,7 +82,7 @@ def key_pair(pem: bytes, *, ends_at: datetime | None = None) -> SigningKey:
     The key's id is its thumbprint (RFC 7638).
 
     Raises:
-        ValueError: it is neither, or an RSA key of less than 2048 bits.
+        ValueError: it is neither, or an RSA key of less than 3072 bits.
     """
     try:
         private = load_pem_private_key(pem, password=None)
@@ -99,7 +99,10 @@ def key_pair(pem: bytes, *, ends_at: datetime | None = None) -> SigningKey:
         )
     if isinstance(private, RSAPrivateKey):
         if private.key_size < MIN_RSA_BITS:
-            raise ValueError(f"an RSA key must have at least {MIN_RSA_BITS} bits")
+            raise ValueError(
+                f"an RSA key must have at least {MIN_RSA_BITS} bits, and this one has "
+                f"{private.key_size}; make a new one, or an Ed25519 key"
+            )
         return SigningKey(
             _thumbprint(public_jwk(private.public_key())),
             "RS256",

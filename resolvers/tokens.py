@@ -29,6 +29,7 @@ REFRESH_PREFIX = "gqr_"
 EMAIL_PREFIX = "gqe_"
 KEY_PREFIX = "gqk_"
 FLOW_PREFIX = "gqs_"
+EXPIRED = "The access token has expired; refresh it."
 # What is longer is none of ours, and is not hashed.
 MAX_OPAQUE_LENGTH = 200
 
@@ -165,7 +166,7 @@ class TokenService:
         if claims.issued_at.timestamp() > now + _LEEWAY:
             raise _malformed()
         if claims.expires_at.timestamp() <= now - _LEEWAY:
-            raise InvalidToken("The access token has expired; refresh it.")
+            raise InvalidToken(EXPIRED)
         return claims
 
     def read_login(self, token: str) -> UUID | None:

@@ -7,13 +7,16 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import strawberry
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import FieldNode, GraphQLError, GraphQLSyntaxError
 
 from models.errors import is_unavailable
+from models.security_event import EventKind
 from resolvers import errors
+from resolvers.refusals import collect
+from schema.enums import describe_enum
 from texts import ENGLISH, Language, translate
 
 INVALID_EMAIL = "The email address is not valid."
@@ -65,11 +68,23 @@ class InvalidToken(Problem):
     pass
 
 
+describe_enum(
+    errors.SignInFailure,
+    "Why a sign-in by a provider has failed.",
+    {
+        "PROVIDER_FAILED": "The provider cannot be reached, or what it says cannot be trusted.",
+        "NO_VERIFIED_EMAIL": "The provider names no address that it has verified.",
+        "NOT_STRONG_ENOUGH": "The person must sign in there with more, such as a second factor.",
+        "TOO_LONG_AGO": "The person must sign in there anew.",
+    },
+)
+
+
 @strawberry.type(
     description="A provider of sign-ins cannot be used now, or what it says is not enough."
 )
 class SignInFailed(Problem):
-    pass
+    reason: errors.SignInFailure = strawberry.field(description="Why, for the program.")
 
 
 @strawberry.type(
@@ -108,7 +123,7 @@ def problem_type(error: errors.Problem, language: Language) -> Problem:
         case errors.InvalidToken():
             return InvalidToken(message=message)
         case errors.SignInFailed():
-            return SignInFailed(message=message)
+            return SignInFailed(message=message, reason=error.reason)
         case errors.LinkRequired():
             return LinkRequired(message=message)
         case errors.NotFound():
@@ -131,6 +146,7 @@ def answers_problems(
         try:
             return await resolver(*args, **kwargs)
         except errors.Problem as error:
+            _collect(error, args, kwargs)
             return problem_type(error, _language(args, kwargs))
 
     return answering
@@ -149,9 +165,38 @@ def answers_problems_but_limits(
         except errors.RateLimited:
             raise
         except errors.Problem as error:
+            _collect(error, args, kwargs)
             return problem_type(error, _language(args, kwargs))
 
     return answering
+
+
+# Which problems are events, and of which kind. What is not there may be somebody else's.
+_EVENTS: Final[dict[type[errors.DomainError], EventKind]] = {
+    errors.RateLimited: EventKind.LIMIT_REFUSED,
+    errors.InvalidToken: EventKind.TOKEN_REFUSED,
+    errors.NotFound: EventKind.ACCESS_REFUSED,
+}
+
+
+def _collect(error: errors.Problem, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    kind = _EVENTS.get(type(error))
+    if kind is not None:
+        for value in (kwargs.get("info"), *args):
+            if isinstance(value, strawberry.Info):
+                collect(kind, value._raw_info.field_name)
+
+
+def collect_refusal(error: GraphQLError, code: str) -> None:
+    """Remember an error of an operation for the log of security events, if it is a refusal."""
+    if code in ("FORBIDDEN", "RATE_LIMITED", "QUERY_TOO_COMPLEX", "OPERATION_TIMEOUT") or (
+        isinstance(error.original_error, errors.NotFound)
+    ):
+        missing = code in ("FORBIDDEN", "BAD_USER_INPUT")
+        node = error.nodes[0] if error.nodes and error.path else None
+        # The field's own name, not the alias that the caller has chosen.
+        detail = node.name.value if isinstance(node, FieldNode) else code
+        collect(EventKind.ACCESS_REFUSED if missing else EventKind.LIMIT_REFUSED, detail)
 
 
 def _language(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Language:
@@ -172,7 +217,7 @@ def _code(error: GraphQLError) -> str | None:
             return "FORBIDDEN"
         case errors.BadUserInput() | errors.InvalidInput() | errors.NotFound():
             return "BAD_USER_INPUT"
-        case errors.RateLimited():
+        case errors.RateLimited() | errors.TooManyChanges():
             return "RATE_LIMITED"
         case errors.Unavailable():
             return "SERVICE_UNAVAILABLE"
@@ -225,7 +270,7 @@ def format_error(
             f"Quote the request id {request_id} when you report it."
         )
         extensions = {"requestId": request_id}
-    if isinstance(error.original_error, errors.RateLimited):
+    if isinstance(error.original_error, errors.RateLimited | errors.TooManyChanges):
         extensions["retryAfterSeconds"] = error.original_error.retry_after_seconds
     if isinstance(error.original_error, errors.InvalidInput):
         extensions["field"] = error.original_error.field

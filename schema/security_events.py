@@ -37,6 +37,17 @@ _KINDS: Final = {
     "LOGGED_OUT": "A login was ended on its own device.",
     "LOGGED_OUT_EVERYWHERE": "All logins of a person were ended by that person.",
     "LOGIN_REVOKED": "A person has ended another login of their own.",
+    "SIGN_IN_FAILED": "A sign-in by a provider that came to nothing; `detail` has the provider and "
+    "the reason.",
+    "PROVIDER_LOGGED_OUT": "A provider has ended a login that was made by it, since the person has "
+    "signed out there.",
+    "TOKEN_REFUSED": "A token that is forged, unknown, used or expired: an access token, one of a "
+    "mail or a sign-in, or one by which a provider ends logins; `detail` says where.",
+    "ACCESS_REFUSED": "Somebody asked for what their rights do not allow; `detail` has the field.",
+    "LIMIT_REFUSED": "A limit was reached: of a rate, of an operation's size or of its time; "
+    "`detail` has the field or the limit.",
+    "CALL_REFUSED": "An HTTP request that no right client sends: a call of the webhook that is not "
+    "signed, or an address with a trick in it; `detail` says which.",
     "REFRESH_REPLAYED": "A used refresh token came back, and its login was ended.",
     "PASSWORD_RESET_REQUESTED": "A link to set a new password was asked for.",
     "PASSWORD_RESET": "A new password was set by such a link.",

@@ -262,8 +262,9 @@ class SignInMutation:
         return SignInIdentity.from_row(await linking.complete_link(info.context.app, arrival))
 
     @strawberry.mutation(
-        description="Take one of the viewer's identities away: nobody signs in by it any more. "
-        "Refused if it is the only way to sign in. Needs a login."
+        description="Take one of the viewer's identities away: nobody signs in by it any more, and "
+        "the logins that it has made end, this one included if it is one of them. A mail tells of "
+        "it. Refused if it is the only way to sign in. Needs a login."
     )
     @answers_problems
     async def unlink_sign_in(

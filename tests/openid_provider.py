@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
@@ -22,14 +23,14 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import httpx
 import uvicorn
 from joserfc import jws
-from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from resolvers.sign_in.configuration import ProviderSettings
-from resolvers.sign_in.id_token import _REGISTRY
+from resolvers.sign_in.id_token import _REGISTRY, LOGOUT_EVENT
 from tests.application import _Server
 from tests.clock import SettableClock
 
@@ -55,7 +56,7 @@ def signing_keys() -> dict[str, Key]:
     }
 
 
-def sign(header: dict[str, Any], claims: Any, key: Key) -> str:
+def sign(header: dict[str, Any], claims: Any, key: Key | bytes) -> str:
     """A token, of whatever algorithm the header names; also those that nobody should accept."""
     payload = json.dumps(claims).encode()
     if header.get("alg") in ("none", "HS256"):
@@ -63,9 +64,26 @@ def sign(header: dict[str, Any], claims: Any, key: Key) -> str:
         text = first + b"." + base64.urlsafe_b64encode(payload).rstrip(b"=")
         if header["alg"] == "none":
             return text.decode() + "."
-        assert isinstance(key, OctKey)
-        return jws.serialize_compact(header, payload, key, algorithms=["HS256"])
+        # By hand: the library refuses to take a public key for a secret, as an attacker does.
+        assert isinstance(key, bytes)
+        last = base64.urlsafe_b64encode(hmac.digest(key, text, "sha256")).rstrip(b"=")
+        return (text + b"." + last).decode()
+    assert not isinstance(key, bytes)
     return jws.serialize_compact(header, payload, key, registry=_REGISTRY)
+
+
+def logout_claims(provider: OpenIdProvider, **who: Any) -> dict[str, Any]:
+    """What a right logout token says; `who` is sub, sid or both."""
+    now = int(provider.clock.time.timestamp())
+    return {
+        "iss": provider.issuer,
+        "aud": CLIENT,
+        "iat": now,
+        "exp": now + 120,
+        "jti": secrets.token_urlsafe(16),
+        "events": {LOGOUT_EVENT: {}},
+        **who,
+    }
 
 
 @dataclass

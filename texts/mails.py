@@ -201,4 +201,39 @@ MAILS: Final[dict[str, tuple[str, str, str]]] = {
         "Si vous ne vous y attendiez pas, ne faites rien : sans vous, personne ne peut utiliser "
         "votre adresse.",
     ),
+    # Ways to sign in
+    "Another way to sign in was added": (
+        "Ein weiterer Weg zur Anmeldung kam hinzu",
+        "Se añadió otra forma de iniciar sesión",
+        "Un autre moyen de connexion a été ajouté",
+    ),
+    "From now on, an identity at {provider} signs in to the GroundQL account {email}.": (
+        "Ab jetzt meldet eine Identität bei {provider} am GroundQL-Konto {email} an.",
+        "Desde ahora, una identidad de {provider} inicia sesión en la cuenta de GroundQL {email}.",
+        "Désormais, une identité chez {provider} se connecte au compte GroundQL {email}.",
+    ),
+    "If it was you, all is well. If not, open GroundQL, set a new password at once, with "
+    '"forgotten password", and remove that identity from your account:': (
+        "Wenn Sie es waren, ist alles in Ordnung. Wenn nicht, öffnen Sie GroundQL, setzen Sie sofort "
+        'ein neues Passwort, mit "Passwort vergessen", und entfernen Sie diese Identität aus Ihrem '
+        "Konto:",
+        "Si fue usted, todo está bien. Si no, abra GroundQL, establezca enseguida una contraseña "
+        'nueva con "contraseña olvidada" y elimine esa identidad de su cuenta:',
+        "Si c'était vous, tout va bien. Sinon, ouvrez GroundQL, définissez aussitôt un nouveau mot "
+        'de passe, avec "mot de passe oublié", et retirez cette identité de votre compte :',
+    ),
+    "A way to sign in was removed": (
+        "Ein Weg zur Anmeldung wurde entfernt",
+        "Se eliminó una forma de iniciar sesión",
+        "Un moyen de connexion a été retiré",
+    ),
+    "An identity at {provider} does not sign in to the GroundQL account {email} any more, and the "
+    "logins that it had made were ended.": (
+        "Eine Identität bei {provider} meldet nicht mehr am GroundQL-Konto {email} an, und die "
+        "Anmeldungen, die durch sie entstanden waren, wurden beendet.",
+        "Una identidad de {provider} ya no inicia sesión en la cuenta de GroundQL {email}, y se "
+        "cerraron las sesiones que había abierto.",
+        "Une identité chez {provider} ne se connecte plus au compte GroundQL {email}, et les "
+        "connexions qu'elle avait ouvertes ont été fermées.",
+    ),
 }

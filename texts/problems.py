@@ -84,6 +84,16 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "El proveedor no responde como debería; inténtelo más tarde.",
         "Le fournisseur ne répond pas comme il le devrait ; réessayez plus tard.",
     ),
+    "This needs a stronger sign-in at the provider, such as with a second factor; use it there, and begin anew.": (
+        "Das braucht eine stärkere Anmeldung beim Anbieter, etwa mit einem zweiten Faktor; verwenden Sie ihn dort und beginnen Sie von vorn.",
+        "Hace falta un inicio de sesión más seguro en el proveedor, por ejemplo con un segundo factor; úselo allí y empiece de nuevo.",
+        "Il faut une connexion plus forte chez le fournisseur, par exemple avec un second facteur ; utilisez-le là-bas et recommencez.",
+    ),
+    "Your sign-in at the provider is too old, or the provider does not say when it was; sign in there again, and begin anew.": (
+        "Ihre Anmeldung beim Anbieter ist zu alt, oder er sagt nicht, wann sie war; melden Sie sich dort erneut an und beginnen Sie von vorn.",
+        "Su inicio de sesión en el proveedor es demasiado antiguo, o este no indica cuándo fue; vuelva a iniciar sesión allí y empiece de nuevo.",
+        "Votre connexion chez le fournisseur est trop ancienne, ou il ne dit pas quand elle a eu lieu ; reconnectez-vous là-bas et recommencez.",
+    ),
     "This sign-in is invalid, used or expired; begin anew.": (
         "Diese Anmeldung ist ungültig, verbraucht oder abgelaufen; beginnen Sie von vorn.",
         "Este inicio de sesión no es válido, ya se usó o ha caducado; empiece de nuevo.",

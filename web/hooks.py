@@ -12,11 +12,15 @@ from graphql import GraphQLError
 
 from models.api_key import ApiScope
 from models.errors import is_unavailable
+from models.security_event import EventKind
 from models.user import EDITORS
-from resolvers.account import authenticate
+from resolvers.account import ORDINARY_PROBLEMS, authenticate, bearer_token
 from resolvers.context import Context, Services, Viewer
+from resolvers.event_log import Origin
+from resolvers.refusals import Collected, Refused, collected
+from resolvers.tokens import KEY_PREFIX
 from schema.context import GraphQLContext
-from schema.errors import UNAVAILABLE, Telling, format_error
+from schema.errors import UNAVAILABLE, Telling, collect_refusal, format_error
 from transport.endpoint import Connection, Rejected, request_id
 from transport.errors import SERVICE_UNAVAILABLE, RequestError
 
@@ -42,6 +46,8 @@ class ApplicationHooks:
         except RequestError as error:
             raise Rejected(TRY_AGAIN_LATER, error.message) from error
         if problem is not None:
+            if (refused := _refused_token(connection, problem)) is not None:
+                await self._note(connection, [refused], None)
             raise Rejected(4403, problem)
 
     def operation(self, connection: Connection) -> AbstractAsyncContextManager[GraphQLContext]:
@@ -49,10 +55,23 @@ class ApplicationHooks:
 
     @asynccontextmanager
     async def _operation(self, connection: Connection) -> AsyncIterator[GraphQLContext]:
+        found = Collected()
+        collected.set(found)
         viewer, problem = await self._authenticate(connection)
         if self._production:
             _telling.set(Telling.NOTHING if viewer is None else Telling.NO_SUGGESTIONS)
-        yield GraphQLContext(
+        if (refused := _refused_token(connection, problem)) is not None:
+            found.refused.append(refused)
+        try:
+            yield self._context(connection, viewer, problem)
+        finally:
+            if found.refused:
+                await self._note(connection, found.refused, viewer)
+
+    def _context(
+        self, connection: Connection, viewer: Viewer | None, problem: str | None
+    ) -> GraphQLContext:
+        return GraphQLContext(
             app=Context(
                 services=self._services,
                 viewer=viewer,
@@ -62,6 +81,20 @@ class ApplicationHooks:
                 request_id=connection.request_id,
                 accept_language=connection.headers.get("accept-language", "")[:500],
             )
+        )
+
+    async def _note(
+        self, connection: Connection, refused: list[Refused], viewer: Viewer | None
+    ) -> None:
+        await self._services.refusals.note(
+            refused,
+            Origin(
+                connection.client_address or "",
+                connection.headers.get("user-agent", ""),
+                connection.request_id,
+            ),
+            actor=None if viewer is None else viewer.id,
+            api_key=None if viewer is None else viewer.key_id,
         )
 
     async def may_send_more(self, connection: Connection) -> bool:
@@ -83,4 +116,16 @@ class ApplicationHooks:
 
     def format_error(self, error: GraphQLError) -> dict[str, Any]:
         telling = _telling.get() if self._production else Telling.ALL
-        return format_error(error, request_id=request_id.get(), telling=telling)
+        formatted = format_error(error, request_id=request_id.get(), telling=telling)
+        collect_refusal(error, formatted["extensions"]["code"])
+        return formatted
+
+
+def _refused_token(connection: Connection, problem: str | None) -> Refused | None:
+    """A token that was never right, as far as we know. One that has expired, or whose login was
+    ended, is what every client sends now and then."""
+    if problem is None or problem in ORDINARY_PROBLEMS:
+        return None
+    token = bearer_token(connection.authorization or "") or ""
+    what = "API_KEY" if token.startswith(KEY_PREFIX) else "ACCESS_TOKEN"
+    return Refused(EventKind.TOKEN_REFUSED, what)

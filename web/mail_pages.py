@@ -138,11 +138,27 @@ const form = document.getElementById("form");
 const outcome = document.getElementById("outcome");
 const page = form.dataset;
 
+// The token comes behind the #, which no server sees; links of older mails have it in the query. It
+// leaves the address at once, and is kept for a reload of the page.
+let token = "";
+function take() {
+  const sent =
+    new URLSearchParams(location.hash.slice(1)).get("token") ??
+    new URLSearchParams(location.search).get("token");
+  token = sent ?? history.state?.token ?? "";
+  if (sent) history.replaceState({ token }, "", location.pathname);
+}
+take();
+addEventListener("hashchange", () => {
+  take();
+  location.reload();
+});
+
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   const password = form.querySelector("input");
-  const variables = { token: new URLSearchParams(location.search).get("token") ?? "" };
+  const variables = { token };
   if (password) variables.password = password.value;
   button.disabled = true;
   try {

@@ -7,12 +7,18 @@ it ended.
 from __future__ import annotations
 
 import logging
+import re
 from time import perf_counter
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from models.security_event import EventKind
+from resolvers.context import Services
+from resolvers.event_log import Origin
+from resolvers.refusals import Refused
 from transport.endings import Ending
 from transport.endpoint import chosen_request_id, request_id
 
@@ -72,6 +78,8 @@ class RequestIds:
             await self._app(scope, receive, send_with_id)
         finally:
             request_id.reset(token)
+            if status >= 400 and (trick := _trick(scope)) is not None:
+                await _note_trick(scope, chosen, trick)
             if self._logged:
                 client = scope.get("client")
                 fields = {
@@ -83,6 +91,28 @@ class RequestIds:
                     "address": client[0] if client else None,
                 }
                 _log(chosen, fields)
+
+
+def _trick(scope: Scope) -> str | None:
+    """What no right client writes into an address, by a word of our own."""
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8", "surrogatepass")
+    path = unquote_to_bytes(unquote_to_bytes(raw[:2_000]))
+    if any(part in (b"..", b"...") for part in re.split(rb"[/\\]", path)):
+        return "PATH_ABOVE"
+    if any(byte < 0x20 or byte == 0x7F for byte in path):
+        return "PATH_CONTROL_CHARACTER"
+    return None
+
+
+async def _note_trick(scope: Scope, request: str, trick: str) -> None:
+    services: Services = scope["app"].state.services
+    services.store.bind()
+    client = scope.get("client")
+    agent = Headers(scope=scope).get("user-agent", "")
+    await services.refusals.note(
+        [Refused(EventKind.CALL_REFUSED, trick)],
+        Origin(client[0] if client else "", agent, request),
+    )
 
 
 def _shown(path: str) -> str:

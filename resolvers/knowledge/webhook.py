@@ -12,9 +12,9 @@ from models.collection import Collection
 from models.document import Document
 from models.ingestion import WebhookDelivery
 from models.security_event import EventKind
-from resolvers.audit import Origin, write
 from resolvers.context import Services
 from resolvers.errors import InvalidInput
+from resolvers.event_log import Origin, write
 from resolvers.knowledge.deleting import Deletion
 from resolvers.knowledge.documents import told
 from resolvers.knowledge.submission import (

@@ -16,6 +16,13 @@ _OWN_SCHEME: Final = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
 _UNSAFE: Final = re.compile(r"[^\x21-\x7e]")
 _MAX_PROVIDERS: Final = 20
 _TEXTS: Final = ("issuer", "client_id", "client_secret", "client_secret_file", "label")
+_LISTS: Final = ("required_acr", "required_amr")
+# Members that are whole numbers, with the least and the most of each.
+_NUMBERS: Final = {
+    "max_age": (60, 31_536_000),
+    "login_seconds": (60, 31_536_000),
+    "min_rsa_bits": (2048, 8192),
+}
 _SWITCHES: Final = ("link_verified_email", "assume_email_verified")
 
 
@@ -26,6 +33,10 @@ class ProviderSettings:
     `link_verified_email`: an address that the provider has verified signs in to the account here
     that has confirmed the same address. `assume_email_verified`: its addresses count as verified
     though it does not say so, for new accounts only.
+
+    `required_acr`: one of these must be the `acr` of the ID token. `required_amr`: all of these
+    must be among its `amr`. `max_age`: seconds since the person has signed in there, at most.
+    `login_seconds`: a login here ends so long after that, however much it is used.
     """
 
     name: str
@@ -36,6 +47,18 @@ class ProviderSettings:
     scopes: tuple[str, ...] = ("openid", "email", "profile")
     link_verified_email: bool = False
     assume_email_verified: bool = False
+    required_acr: tuple[str, ...] = ()
+    required_amr: tuple[str, ...] = ()
+    max_age: int | None = None
+    login_seconds: int | None = None
+    min_rsa_bits: int = 2048
+
+    @property
+    def oldest_sign_in(self) -> int | None:
+        """Seconds since the person has signed in at the provider, at most; None: it may be any
+        time ago."""
+        limits = [one for one in (self.max_age, self.login_seconds) if one is not None]
+        return min(limits, default=None)
 
 
 def read_providers(text: str, *, production: bool) -> tuple[ProviderSettings, ...]:
@@ -60,7 +83,7 @@ def _read(name: str, found: Any, *, production: bool) -> ProviderSettings:
         raise ValueError("a provider's name has 1 to 40 of a-z, 0-9, - and _")
     if not isinstance(found, dict):
         raise ValueError(f"{name} must be an object")
-    if unknown := sorted(found.keys() - {*_TEXTS, *_SWITCHES, "scopes"}):
+    if unknown := sorted(found.keys() - {*_TEXTS, *_SWITCHES, *_LISTS, *_NUMBERS, "scopes"}):
         raise ValueError(f"{name} has {unknown[0]}, which is no setting of a provider")
     for key in _TEXTS:
         if not isinstance(found.get(key, ""), str):
@@ -68,14 +91,15 @@ def _read(name: str, found: Any, *, production: bool) -> ProviderSettings:
     for key in _SWITCHES:
         if not isinstance(found.get(key, False), bool):
             raise ValueError(f"{key} of {name} must be true or false")
+    for key in _LISTS:
+        if not _is_list_of_words(found.get(key, [])):
+            raise ValueError(f"{key} of {name} must be a list of texts without blanks")
+    for key, (least, most) in _NUMBERS.items():
+        number = found.get(key, least)
+        if type(number) is not int or not least <= number <= most:
+            raise ValueError(f"{key} of {name} must be a whole number from {least} to {most}")
     scopes = found.get("scopes", ["openid", "email", "profile"])
-    if (
-        not isinstance(scopes, list)
-        or "openid" not in scopes
-        or not all(
-            isinstance(scope, str) and scope and not _UNSAFE.search(scope) for scope in scopes
-        )
-    ):
+    if not _is_list_of_words(scopes) or "openid" not in scopes:
         raise ValueError(f"scopes of {name} must be a list of texts with openid among them")
     issuer, client_id = found.get("issuer", ""), found.get("client_id", "")
     if not client_id:
@@ -94,6 +118,17 @@ def _read(name: str, found: Any, *, production: bool) -> ProviderSettings:
         scopes=tuple(scopes),
         link_verified_email=found.get("link_verified_email", False),
         assume_email_verified=found.get("assume_email_verified", False),
+        required_acr=tuple(found.get("required_acr", ())),
+        required_amr=tuple(found.get("required_amr", ())),
+        max_age=found.get("max_age"),
+        login_seconds=found.get("login_seconds"),
+        min_rsa_bits=found.get("min_rsa_bits", 2048),
+    )
+
+
+def _is_list_of_words(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(word, str) and word and not _UNSAFE.search(word) for word in value
     )
 
 

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from models.security_event import EventKind
 from models.sign_in import SignInFlow
 from models.user import User
 from resolvers.attempts import network_of
+from resolvers.audit import note_stranger
 from resolvers.context import Context
-from resolvers.errors import InvalidInput, InvalidToken, SignInFailed
+from resolvers.errors import InvalidInput, InvalidToken, SignInFailed, SignInFailure
 from resolvers.sign_in.provider import CodeRefused, Person, Provider, ProviderFailed
+from resolvers.sign_in.strength import NotEnough
 from resolvers.tokens import (
     FLOW_PREFIX,
     MAX_OPAQUE_LENGTH,
@@ -26,6 +29,12 @@ from resolvers.tokens import (
 log = logging.getLogger("groundql.accounts")
 
 FLOW_LIFETIME: Final = timedelta(minutes=10)
+_NOT_ENOUGH: Final = {
+    SignInFailure.NOT_STRONG_ENOUGH: "This needs a stronger sign-in at the provider, such as with "
+    "a second factor; use it there, and begin anew.",
+    SignInFailure.TOO_LONG_AGO: "Your sign-in at the provider is too old, or the provider does not "
+    "say when it was; sign in there again, and begin anew.",
+}
 # RFC 6749, A.11; and a length.
 _CODE: Final = re.compile(r"[\x20-\x7e]{1,4096}")
 
@@ -113,7 +122,8 @@ async def end_flow(
 
     Raises:
         InvalidToken: there is no such flow, it was used or has expired, or it is somebody else's.
-        SignInFailed: the provider cannot be used now, or cannot be trusted.
+        SignInFailed: the provider cannot be used now, cannot be trusted, or the person has not
+            signed in there as the operator asks for.
     """
     services = context.services
     row = await find_flow(context, arrival.flow_token)
@@ -144,9 +154,15 @@ async def end_flow(
         )
     except CodeRefused as error:
         log.warning("Sign-in by %s: %s", row.provider, error)
+        await note_failure(context, found, "CODE_REFUSED")
         raise unusable_flow() from None
     except ProviderFailed as error:
+        await note_failure(context, found, SignInFailure.PROVIDER_FAILED)
         raise _failed(found, error) from None
+    except NotEnough as error:
+        log.warning("Sign-in by %s: %s", row.provider, error)
+        await note_failure(context, found, error.failure)
+        raise SignInFailed(_NOT_ENOUGH[error.failure], error.failure) from None
     return row, found, person
 
 
@@ -157,4 +173,14 @@ def unusable_flow() -> InvalidToken:
 
 def _failed(provider: Provider, error: ProviderFailed) -> SignInFailed:
     log.warning("Sign-in by %s: %s", provider.settings.name, error)
-    return SignInFailed("The provider does not answer as it should; try again later.")
+    return SignInFailed(
+        "The provider does not answer as it should; try again later.",
+        SignInFailure.PROVIDER_FAILED,
+    )
+
+
+async def note_failure(context: Context, provider: Provider, why: str) -> None:
+    """A person came back from a provider, and there is no sign-in all the same."""
+    detail = f"{provider.settings.name} {why}"
+    viewer = None if context.viewer is None else context.viewer.id
+    await note_stranger(context, EventKind.SIGN_IN_FAILED, concerns=viewer, detail=detail)

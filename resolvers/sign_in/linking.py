@@ -8,15 +8,17 @@ from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
 
+from models.login import Login
 from models.security_event import EventKind
 from models.sign_in import SignInIdentity
 from models.user import User
+from resolvers.account import end_logins
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import EmailNotVerified, InvalidInput, NotFound
 from resolvers.password_confirmation import confirm_password
 from resolvers.sign_in.flow import Arrival, FlowStart, begin_flow, end_flow
-from resolvers.sign_in.signing_in import add_identity
+from resolvers.sign_in.signing_in import add_identity, tell_linked
 from texts import fill
 
 log = logging.getLogger("groundql.accounts")
@@ -86,16 +88,19 @@ async def complete_link(context: Context, arrival: Arrival) -> SignInIdentity:
                         ),
                     )
                 found = await add_identity(context, user, provider, person, used=False)
+                await tell_linked(context, user, provider.settings.label)
                 log.info("User %s has linked %s", viewer.id, provider.settings.name)
     except IntegrityError:
         raise _taken() from None
     if found.user_id != viewer.id:
         raise _taken()
+    services.mailer.wake()
     return found
 
 
 async def unlink_sign_in(context: Context, identity_id: UUID | None) -> UUID:
-    """Take an identity away; it signs in no more. Logins that it has made go on.
+    """Take an identity away; it signs in no more, and the logins that it has made end, even the
+    viewer's own. A mail tells the person.
 
     Raises:
         Unauthenticated
@@ -119,9 +124,20 @@ async def unlink_sign_in(context: Context, identity_id: UUID | None) -> UUID:
                 "It is your only way to sign in; set a password first, by the link for a "
                 "forgotten one.",
             )
+        made = Login.filter(sign_in__identity_id=identity_id).values_list("id", flat=True)
+        ended = await end_logins(services, Login.filter(id__in=await made))
         await SignInIdentity.filter(id=identity_id).delete()
+        (gone,) = [row for row in rows if row.id == identity_id]
+        known = services.providers.find(gone.provider)
+        await services.mailer.send_identity_unlinked(
+            user.email,
+            gone.provider if known is None else known.settings.label,
+            context.language_of(user),
+        )
         about = ("SignInIdentity", identity_id)
         await note(context, EventKind.IDENTITY_UNLINKED, about=about)
+    services.access.end_logins(ended)
+    services.mailer.wake()
     log.info("User %s has unlinked an identity", viewer.id)
     return identity_id
 

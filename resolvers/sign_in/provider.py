@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,7 +21,17 @@ from joserfc.jwk import Key
 from resolvers.clock import Clock
 from resolvers.sign_in.bounded import BoundedTransport, TooLarge
 from resolvers.sign_in.configuration import ProviderSettings, is_safe
-from resolvers.sign_in.id_token import BadIdToken, UnknownKey, read_id_token, read_keys
+from resolvers.sign_in.id_token import (
+    LEEWAY,
+    LOGOUT_LIVES,
+    BadIdToken,
+    UnknownKey,
+    is_subject,
+    read_id_token,
+    read_keys,
+    read_logout_token,
+)
+from resolvers.sign_in.strength import asked_of, check
 
 METADATA_LIVES: Final = timedelta(hours=1)
 # Before a provider that failed is asked again, and before its keys are for a key that is unknown.
@@ -53,16 +63,35 @@ class Metadata:
     auth_method: str
     tells_issuer: bool
     """It sends `iss` with each code (RFC 9207)."""
+    takes_claims: bool
+    """It knows the request's parameter `claims` (Core, 5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who has signed in at the provider."""
+    """Who has signed in at the provider.
+
+    `sid` is the provider's session, if it says so. `ends_at` is when the login that is made now
+    ends in any case.
+    """
 
     subject: str
     email: str | None
     email_verified: bool
     name: str | None
+    sid: str | None = None
+    ends_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Who has signed out at the provider: a person, one session of theirs, or both, and never
+    neither. `token_id` names the token, which counts once until `expires_at`."""
+
+    subject: str | None
+    sid: str | None
+    token_id: str
+    expires_at: datetime
 
 
 class _Kept(Generic[T]):
@@ -138,6 +167,7 @@ class Provider:
                 code_verifier=verifier,
                 redirect_uri=redirect_uri,
                 nonce=nonce,
+                **asked_of(self.settings, takes_claims=metadata.takes_claims),
             )
         return str(url)
 
@@ -149,6 +179,7 @@ class Provider:
         Raises:
             CodeRefused: the provider does not know the code, or not with this verifier.
             ProviderFailed: so does everything that cannot be trusted.
+            NotEnough: the person has not signed in there as the operator asks for.
         """
         metadata = await self.metadata()
         # RFC 9207, 2.4: a code of another provider must not go to this one.
@@ -169,7 +200,10 @@ class Provider:
             or str(token.get("token_type", "")).lower() != "bearer"
         ):
             raise ProviderFailed("its token endpoint gave no tokens")
-        claims = await self._read(id_token, access_token, nonce, metadata)
+        claims = await self._read(
+            partial(read_id_token, id_token, nonce=nonce, access_token=access_token), metadata
+        )
+        ends_at = check(self.settings, claims, self._clock.now())
         told = await self._with_email(claims, access_token, metadata)
         email, verified = told.get("email"), told.get("email_verified")
         name = claims.get("name", told.get("name"))
@@ -179,6 +213,23 @@ class Provider:
             # Some write it as a text.
             email_verified=verified is True or verified == "true",
             name=name if isinstance(name, str) else None,
+            sid=claims["sid"] if is_subject(claims.get("sid")) else None,
+            ends_at=ends_at,
+        )
+
+    async def leaving(self, logout_token: str) -> Leaving:
+        """Who a logout token is about. Whether it came before is for the caller to know.
+
+        Raises:
+            ProviderFailed: the token cannot be trusted, or the keys cannot be had.
+        """
+        claims = await self._read(partial(read_logout_token, logout_token), await self.metadata())
+        ends = claims["iat"] + LOGOUT_LIVES + 2 * LEEWAY
+        return Leaving(
+            subject=claims.get("sub"),
+            sid=claims.get("sid"),
+            token_id=claims["jti"],
+            expires_at=datetime.fromtimestamp(ends, UTC),
         )
 
     async def metadata(self) -> Metadata:
@@ -214,6 +265,7 @@ class Provider:
             userinfo_endpoint=endpoints.get("userinfo_endpoint"),
             auth_method=self._auth_method(found.get("token_endpoint_auth_methods_supported")),
             tells_issuer=found.get("authorization_response_iss_parameter_supported") is True,
+            takes_claims=found.get("claims_parameter_supported") is True,
         )
 
     def _auth_method(self, supported: Any) -> str:
@@ -228,30 +280,28 @@ class Provider:
         return "client_secret_basic"  # what holds where nothing is said
 
     async def _read(
-        self, id_token: str, access_token: str, nonce: str, metadata: Metadata
+        self, read: Callable[..., dict[str, Any]], metadata: Metadata
     ) -> dict[str, Any]:
         """The claims of the token. For a key that is unknown the keys are read once more."""
         for lives in (METADATA_LIVES, KEYS_AGAIN):
             keys = await self._keys.get(lives, partial(self._ask_keys, metadata.jwks_uri))
             try:
-                return read_id_token(
-                    id_token,
-                    keys,
+                return read(
+                    keys=keys,
                     issuer=self.settings.issuer,
                     client_id=self.settings.client_id,
-                    nonce=nonce,
-                    access_token=access_token,
                     now=self._clock.now(),
                 )
             except UnknownKey:
                 continue
             except BadIdToken as error:
-                raise ProviderFailed(f"its ID token cannot be trusted: {error}") from None
-        raise ProviderFailed("its ID token is signed with a key that it does not publish")
+                raise ProviderFailed(f"its token cannot be trusted: {error}") from None
+        raise ProviderFailed("its token is signed with a key that it does not publish")
 
     async def _ask_keys(self, url: str) -> Sequence[Key]:
         try:
-            return read_keys(await self._get(url, "set of keys"))
+            found = await self._get(url, "set of keys")
+            return read_keys(found, min_rsa_bits=self.settings.min_rsa_bits)
         except ValueError:
             raise ProviderFailed("its set of keys cannot be read") from None
 

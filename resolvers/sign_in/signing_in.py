@@ -11,7 +11,7 @@ from models.security_event import EventKind
 from models.sign_in import SignInFlow, SignInIdentity
 from models.user import User
 from resolvers import email_address, second_factor
-from resolvers.account import AuthTokensData, begin_login
+from resolvers.account import AuthTokensData, SignInOrigin, begin_login
 from resolvers.audit import note, note_closed_account
 from resolvers.context import Context, Services
 from resolvers.display_name import check_name
@@ -22,6 +22,7 @@ from resolvers.errors import (
     LinkRequired,
     SecondFactorRequired,
     SignInFailed,
+    SignInFailure,
 )
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.sign_in.flow import (
@@ -30,6 +31,7 @@ from resolvers.sign_in.flow import (
     begin_flow,
     end_flow,
     find_flow,
+    note_failure,
     unusable_flow,
 )
 from resolvers.sign_in.provider import Person, Provider
@@ -58,16 +60,23 @@ async def complete_sign_in(context: Context, arrival: Arrival) -> AuthTokensData
         SecondFactorRequired: `confirm_sign_in` goes on with the same flow.
     """
     row, provider, person = await end_flow(context, arrival)
-    user = await _known(context.services, provider, person)
-    if user is None:
-        user = await _admit(context, provider, person)
+    identity = await _known(context.services, provider, person)
+    if identity is None:
+        identity = await _admit(context, provider, person)
+    user = identity.user
     await _require_admitted(context, user)
+    origin = SignInOrigin(identity.id, person.sid, person.ends_at)
     try:
         await second_factor.require_code(context, user, None)
     except SecondFactorRequired:
-        await SignInFlow.filter(id=row.id).update(verified_user_id=user.id)
+        await SignInFlow.filter(id=row.id).update(
+            verified_user_id=user.id,
+            identity_id=origin.identity_id,
+            sid=origin.sid,
+            login_ends_at=origin.ends_at,
+        )
         raise
-    return await begin_login(context, user)
+    return await _begin(context, user, origin)
 
 
 async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthTokensData:
@@ -82,7 +91,7 @@ async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthT
     if row is None or row.verified_user_id is None or row.done_at is not None:
         raise unusable_flow()
     user = await User.get_or_none(id=row.verified_user_id)
-    if user is None:
+    if user is None or row.identity_id is None:
         raise unusable_flow()
     await _require_admitted(context, user)
     await second_factor.require_code(context, user, code)
@@ -90,11 +99,19 @@ async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthT
         done_at=services.clock.now()
     ):
         raise unusable_flow()
-    return await begin_login(context, user)
+    return await _begin(context, user, SignInOrigin(row.identity_id, row.sid, row.login_ends_at))
 
 
-async def _known(services: Services, provider: Provider, person: Person) -> User | None:
-    """The account that the identity is linked to."""
+async def _begin(context: Context, user: User, origin: SignInOrigin) -> AuthTokensData:
+    try:
+        return await begin_login(context, user, sign_in=origin)
+    except IntegrityError:
+        # The identity was unlinked, or the account deleted, at the same moment.
+        raise unusable_flow() from None
+
+
+async def _known(services: Services, provider: Provider, person: Person) -> SignInIdentity | None:
+    """The identity with its account, if it is linked to one."""
     identity = await SignInIdentity.get_or_none(
         issuer=provider.settings.issuer, subject=person.subject
     ).select_related("user")
@@ -105,12 +122,12 @@ async def _known(services: Services, provider: Provider, person: Person) -> User
         provider=provider.settings.name,
         email=_address(person) or identity.email,
     )
-    return identity.user
+    return identity
 
 
-async def _admit(context: Context, provider: Provider, person: Person) -> User:
-    """The account of an identity that was never here: a new one, or, where the operator allows it,
-    the one that has confirmed the same address.
+async def _admit(context: Context, provider: Provider, person: Person) -> SignInIdentity:
+    """An identity that was never here, with its account: a new one, or, where the operator allows
+    it, the one that has confirmed the same address.
 
     Raises:
         SignInFailed, LinkRequired
@@ -118,8 +135,10 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
     services, rules = context.services, provider.settings
     email = _address(person)
     if email is None or not (person.email_verified or rules.assume_email_verified):
+        await note_failure(context, provider, SignInFailure.NO_VERIFIED_EMAIL)
         raise SignInFailed(
-            "The provider names no email address that it has verified; register here instead."
+            "The provider names no email address that it has verified; register here instead.",
+            SignInFailure.NO_VERIFIED_EMAIL,
         )
     joined: list[UUID] = []
     try:
@@ -147,12 +166,14 @@ async def _admit(context: Context, provider: Provider, person: Person) -> User:
                 raise LinkRequired
             else:
                 log.info("User %s: %s was linked by its address", user.id, rules.name)
-            await add_identity(context, user, provider, person, used=True)
+                await tell_linked(context, user, provider.settings.label)
+            identity = await add_identity(context, user, provider, person, used=True)
     except IntegrityError:
         # The address was registered, or the identity linked, at the same moment.
         raise LinkRequired from None
     announce_participants(services, joined)
-    return user
+    services.mailer.wake()
+    return identity
 
 
 async def add_identity(
@@ -174,6 +195,12 @@ async def add_identity(
     about = ("SignInIdentity", identity.id)
     await note(context, EventKind.IDENTITY_LINKED, actor=user.id, about=about)
     return identity
+
+
+async def tell_linked(context: Context, user: User, label: str) -> None:
+    """In a transaction: a mail to the person, in their language."""
+    language = context.language_of(user)
+    await context.services.mailer.send_identity_linked(user.email, label, language)
 
 
 async def _require_admitted(context: Context, user: User) -> None:

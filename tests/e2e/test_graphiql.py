@@ -185,7 +185,7 @@ def test_confirming_an_address(tab: Tab, server: Server) -> None:
     token = server.log_in(email)
     verified = "{ me { emailVerified } }"
     link = find_link(read_mail(server, email))
-    assert link.startswith(f"{server.url}/verify-email?token=")
+    assert link.startswith(f"{server.url}/verify-email#token=")
 
     page = tab.page
     page.goto(link)
@@ -206,7 +206,7 @@ def test_confirming_an_address(tab: Tab, server: Server) -> None:
     assert not button.is_visible()
     assert origins(tab.requests) == {server.url}
 
-    page.goto(f"{server.url}/verify-email?token=wrong")
+    page.goto(f"{server.url}/verify-email#token=wrong")
     field.fill(PASSWORD)
     button.click()
     page.get_by_text("link").or_(page.get_by_text("token")).first.wait_for()

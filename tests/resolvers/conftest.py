@@ -23,6 +23,7 @@ from resolvers.mail import Mailer
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
 from resolvers.rates import Allowances, Rates
+from resolvers.refusals import Refusals
 from resolvers.session_bus import SessionBus
 from resolvers.sign_in.providers import Providers
 from resolvers.tokens import TokenService
@@ -55,6 +56,7 @@ def passwords() -> Iterator[PasswordHasher]:
 @pytest.fixture
 def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Services:
     sessions = SessionBus()
+    rates = Rates(Allowances(), clock)
     return Services(
         store=store,
         clock=clock,
@@ -69,7 +71,8 @@ def services(store: Store, clock: RunningClock, passwords: PasswordHasher) -> Se
         sessions=sessions,
         access=AccessWatch(store, clock, sessions),
         presence=Presence(sessions),
-        rates=Rates(Allowances(), clock),
+        rates=rates,
+        refusals=Refusals(store, clock, rates),
         require_verified_email=False,
         attempts=Attempts(store, clock),
         providers=Providers((), (), clock),
@@ -85,7 +88,7 @@ async def mailed_token(to: str) -> str:
     """The token in the newest mail to this address."""
     mail = await OutboxMail.filter(to=to).order_by("-id").first()
     assert mail is not None
-    found = re.search(r"\?token=(\S+)", mail.text)
+    found = re.search(r"#token=(\S+)", mail.text)
     assert found is not None
     return found[1]
 

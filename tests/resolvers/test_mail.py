@@ -61,7 +61,7 @@ async def test_header_injection(mailer: Mailer, bad: str) -> None:
 def test_verification_text() -> None:
     """Both parts carry the whole link, once to click and once to copy."""
     mail = mail_texts.verification("https://chat.example", "a@example.com", "gqe_AZ-09_x")
-    link = "https://chat.example/verify-email?token=gqe_AZ-09_x"
+    link = "https://chat.example/verify-email#token=gqe_AZ-09_x"
     assert f"\n{link}\n" in mail.text
     assert mail.html.count(f'href="{link}"') == 1
     assert mail.html.count(link) == 2

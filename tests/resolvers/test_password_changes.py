@@ -64,7 +64,7 @@ async def test_reset(context: Context, anna: User) -> None:
     token = await mailed_token(EMAIL)
     mail = await OutboxMail.filter(to=EMAIL).order_by("-id").first()
     assert mail is not None
-    assert f"https://chat.example/reset-password?token={token}" in mail.text
+    assert f"https://chat.example/reset-password#token={token}" in mail.text
     await reset_password(context, token, NEW)
     assert not await works(context, tokens)
     with pytest.raises(InvalidToken):

@@ -76,7 +76,7 @@ def test_the_present_key_has_no_end(clock: SettableClock) -> None:
     ("key", "algorithm", "kty"),
     [
         (ed25519.Ed25519PrivateKey.generate(), "EdDSA", "OKP"),
-        (rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256", "RSA"),
+        (rsa.generate_private_key(public_exponent=65537, key_size=3072), "RS256", "RSA"),
     ],
 )
 def test_others_verify_with_the_key_set(
@@ -146,8 +146,11 @@ def test_the_signature_is_checked_once(
 
 def test_what_is_not_a_usable_pair() -> None:
     """Each is refused with a reason that quotes nothing."""
-    small = rsa.generate_private_key(public_exponent=65537, key_size=1024)
-    with pytest.raises(ValueError, match="2048 bits"):
+    small = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with pytest.raises(
+        ValueError,
+        match="at least 3072 bits, and this one has 2048; make a new one, or an Ed25519 key",
+    ):
         key_pair(pem(small))
     with pytest.raises(ValueError, match="neither an Ed25519 nor an RSA key"):
         key_pair(pem(ec.generate_private_key(ec.SECP256R1())))

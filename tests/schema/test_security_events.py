@@ -199,8 +199,8 @@ async def test_an_account_s_life(app: Running, clock: SettableClock) -> None:
 
 
 async def test_rights_and_data(app: Running) -> None:
-    """What is done to others names both; keys are named; what is refused or changes nothing is not
-    there."""
+    """What is done to others names both; keys are named; what changes nothing is not
+    there, and what is refused is."""
     adam = await admin(app)
     eve, ben = await person(app, "Eve"), await person(app, "Ben")
     first = await SecurityEvent.all().count()
@@ -255,6 +255,7 @@ async def test_rights_and_data(app: Running) -> None:
     ]
     assert rows == [
         ("ROLE_CHANGED", "adam", "eve", "USER to EDITOR"),
+        ("ACCESS_REFUSED", "ben", "ben", "setUserRole"),
         ("GROUP_CHANGED", "adam", "adam", ""),
         ("GROUP_CHANGED", "adam", "ben", "ADDED"),
         ("GROUP_CHANGED", "adam", "ben", "REMOVED"),
@@ -360,7 +361,8 @@ def test_every_kind_is_noted_somewhere() -> None:
     root = Path(audit.__file__).parent.parent
     code = "".join(
         path.read_text(encoding="utf-8")
-        for path in [*root.glob("*.py"), *root.glob("resolvers/**/*.py")]
+        for folder in (".", "resolvers", "schema", "web")
+        for path in root.glob("*.py" if folder == "." else f"{folder}/**/*.py")
     )
     assert [kind.name for kind in EventKind if f"EventKind.{kind.name}" not in code] == []
 

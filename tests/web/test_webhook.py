@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ from models.base import new_id
 from models.collection import GENERAL_ID, Collection
 from models.document import Document, DocumentStatus
 from models.ingestion import WebhookDelivery
+from models.security_event import SecurityEvent
 from rag.embedding.fake import FakeEmbedder
 from schema.node import global_id
 from tests.application import Running, running_app, test_settings, write_documents
+from web import webhook
+from web.webhook import MAX_BODIES, MAX_BODY
 
 pytestmark = pytest.mark.anyio
 
@@ -257,3 +261,68 @@ async def test_an_address_may_call_so_often(app: Running) -> None:
     assert refused.json()["error"]["code"] == "RATE_LIMITED"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert await Document.filter(key="u").count() == 0
+
+
+async def test_what_is_clearly_wrong_is_refused_before_its_body(app: Running) -> None:
+    """The answer comes though the body does not: for headers that are missing, doubled, old or
+    malformed, and for a length that is too large."""
+    moment = str(int(time.time()))
+    fits = "v1," + base64.b64encode(b"x" * 32).decode()
+    good = {"webhook-id": "m", "webhook-timestamp": moment, "webhook-signature": fits}
+    for change, length, status in (
+        ({"webhook-id": ""}, 10, 401),
+        ({"webhook-timestamp": "x"}, 10, 401),
+        ({"webhook-timestamp": "9" * 5_000}, 10, 401),
+        ({"webhook-timestamp": "1"}, 10, 401),
+        ({"webhook-signature": "v1,AAAA"}, 10, 401),
+        ({"webhook-signature": "v2," + fits[3:]}, 10, 401),
+        ({"webhook-signature": "x " * 20 + fits}, 10, 401),
+        ({"webhook-id": "m\r\nwebhook-id: n"}, 10, 401),
+        ({}, MAX_BODY + 1, 413),
+    ):
+        assert await head_alone(app, {**good, **change}, length) == status, change
+    events = await SecurityEvent.filter(kind="CALL_REFUSED")
+    assert [(one.detail, one.actor_id) for one in events] == [("WEBHOOK_SIGNATURE", None)]
+
+
+async def test_so_many_bodies_at_once(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more is told to come again, while those are read whose senders are slow; then it may."""
+    monkeypatch.setattr(webhook, "_PATIENCE", 0.05)
+    moment = str(int(time.time()))
+    fits = "v1," + base64.b64encode(b"x" * 32).decode()
+    good = {"webhook-id": "m", "webhook-timestamp": moment, "webhook-signature": fits}
+    async with AsyncExitStack() as stack:
+        for _ in range(MAX_BODIES):
+            await stack.enter_async_context(opened(app, good, 10))
+        refused = await call(app, TENT)
+        while refused.status_code == 202:  # not all were there yet
+            refused = await call(app, TENT)
+        assert error(refused) == (503, "SERVICE_UNAVAILABLE")
+        assert refused.headers["retry-after"] == "1"
+    while (again := await call(app, TENT, id="msg_2")).status_code == 503:
+        pass
+    assert again.status_code == 202
+
+
+@asynccontextmanager
+async def opened(
+    app: Running, headers: dict[str, str], length: int
+) -> AsyncIterator[asyncio.StreamReader]:
+    """A call whose head alone is sent."""
+    host, _, port = app.url.removeprefix("http://").partition("/")[0].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = ["POST /webhooks/knowledge HTTP/1.1", "host: x", f"content-length: {length}", *lines]
+    writer.write(("\r\n".join(head) + "\r\n\r\n").encode())
+    await writer.drain()
+    try:
+        yield reader
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def head_alone(app: Running, headers: dict[str, str], length: int) -> int:
+    """The status that such a call gets."""
+    async with opened(app, headers, length) as reader:
+        return int((await reader.readline()).split()[1])

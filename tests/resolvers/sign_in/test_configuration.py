@@ -44,6 +44,38 @@ def test_a_provider(tmp_path: Path) -> None:
     assert read_providers("  ", production=True) == ()
 
 
+def test_rules_of_a_sign_in() -> None:
+    """Without any, nothing more is asked for; the younger of two ages counts."""
+    plain = read()
+    assert (plain.required_acr, plain.required_amr, plain.oldest_sign_in) == ((), (), None)
+    strict = read(required_acr=["gold"], required_amr=["mfa"], max_age=600, min_rsa_bits=3072)
+    assert (strict.required_acr, strict.required_amr) == (("gold",), ("mfa",))
+    assert (strict.oldest_sign_in, strict.min_rsa_bits) == (600, 3072)
+    assert read(max_age=600, login_seconds=300).oldest_sign_in == 300
+    assert read(login_seconds=3600).oldest_sign_in == 3600
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"required_acr": "gold"},
+        {"required_acr": ["gold silver"]},
+        {"required_amr": [1]},
+        {"max_age": 59},
+        {"max_age": True},
+        {"max_age": "600"},
+        {"login_seconds": 31_536_001},
+        {"login_seconds": 60.5},
+        {"min_rsa_bits": 1024},
+        {"max_age": None},
+    ],
+)
+def test_rules_that_are_none(changes: dict[str, Any]) -> None:
+    """The sentence names the member."""
+    with pytest.raises(ValueError, match=f"^{next(iter(changes))} of keycloak must be"):
+        read(**changes)
+
+
 @pytest.mark.parametrize(
     ("issuer", "production", "accepted"),
     [

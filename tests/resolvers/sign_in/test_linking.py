@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pyotp
 import pytest
 
 from models.base import new_id
 from models.login import Login
+from models.outbox_mail import OutboxMail
+from models.second_factor import SecondFactor
 from models.sign_in import SignInIdentity
 from models.user import User
 from resolvers import account, password_changes, registration
@@ -19,9 +22,10 @@ from resolvers.errors import (
     InvalidInput,
     InvalidToken,
     NotFound,
+    SecondFactorRequired,
     Unauthenticated,
 )
-from resolvers.sign_in import linking
+from resolvers.sign_in import linking, signing_in
 from tests.openid_provider import REDIRECT, OpenIdProvider
 from tests.resolvers.conftest import PASSWORD, as_viewer, mailed_token
 from tests.resolvers.sign_in.conftest import Opener, Visitor, arrival
@@ -133,6 +137,68 @@ async def test_unlink(visitor: Visitor, anna_here: Visitor, provider: OpenIdProv
     for gone in (linked.id, None, new_id()):
         with pytest.raises(NotFound):
             await linking.unlink_sign_in(anna_here.context, gone)
+
+
+async def test_mails_about_links(
+    visitor: Visitor, anna_here: Visitor, provider: OpenIdProvider, anna: User
+) -> None:
+    """A link and its end are told to the account's own address, in the person's language; the same
+    link again, and an account that a provider makes, tell nothing."""
+    await User.filter(id=anna.id).update(language="de")
+    anna_here.context.require_viewer().user.language = "de"
+    before = await OutboxMail.all().count()
+    linked = await anna_here.link(provider, PASSWORD)
+    await anna_here.link(provider, PASSWORD)
+    await linking.unlink_sign_in(anna_here.context, linked.id)
+    await visitor.sign_in(provider)
+    mails = (await OutboxMail.all().order_by("id"))[before:]
+    assert [(mail.to, mail.subject) for mail in mails] == [
+        (anna.email, "Ein weiterer Weg zur Anmeldung kam hinzu"),
+        (anna.email, "Ein Weg zur Anmeldung wurde entfernt"),
+    ]
+    assert all("Keycloak" in mail.text for mail in mails)
+
+
+async def test_an_address_that_links_by_itself_is_told(
+    visitor_of: Opener, provider: OpenIdProvider, anna: User
+) -> None:
+    """Whoever owns the account hears of it."""
+    provider.claims["email"] = anna.email
+    await User.filter(id=anna.id).update(email_verified_at=anna.created_at)
+    before = await OutboxMail.all().count()
+    visitor = await visitor_of(provider.settings(link_verified_email=True))
+    assert (await visitor.sign_in(provider)).user.id == anna.id
+    (mail,) = (await OutboxMail.all().order_by("id"))[before:]
+    assert (mail.to, mail.subject) == (anna.email, "Another way to sign in was added")
+
+
+async def test_logins_end_with_their_identity(
+    visitor: Visitor, anna_here: Visitor, provider: OpenIdProvider, anna: User
+) -> None:
+    """Those that it has made, not those of the password or of another identity; one that waits for
+    its code does not come any more."""
+    linked = await anna_here.link(provider, PASSWORD)
+    by_it = await visitor.sign_in(provider)
+    provider.claims["sub"] = "second"
+    await anna_here.link(provider, PASSWORD)
+    by_other = await visitor.sign_in(provider)
+    provider.claims["sub"] = "248289761001"
+    secret, now = pyotp.random_base32(), visitor.context.services.clock.now()
+    await SecondFactor.create(user=anna, secret=secret, confirmed_at=now, tries_since=now)
+    start = await visitor.begin()
+    with pytest.raises(SecondFactorRequired):
+        await visitor.complete(start, await provider.visit(start.authorization_url))
+    await linking.unlink_sign_in(anna_here.context, linked.id)
+    services = visitor.context.services
+    viewer, _ = await account.authenticate(services, by_it.access_token)
+    assert viewer is None
+    with pytest.raises(InvalidToken):
+        await account.refresh_tokens(visitor.context, by_it.refresh_token)
+    await as_viewer(visitor.context, by_other.access_token)
+    assert await Login.filter(user_id=anna.id, revoked_at__isnull=True).count() == 2
+    code = pyotp.TOTP(secret).at(services.clock.now())
+    with pytest.raises(InvalidToken):
+        await signing_in.confirm_sign_in(visitor.context, start.flow_token, code)
 
 
 async def test_another_s_identity_is_not_there(
