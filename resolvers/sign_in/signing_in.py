@@ -67,7 +67,7 @@ async def complete_sign_in(context: Context, arrival: Arrival) -> AuthTokensData
     except SecondFactorRequired:
         await SignInFlow.filter(id=row.id).update(verified_user_id=user.id)
         raise
-    return await begin_login(context, user)
+    return await begin_login(context, user, factor_shown=False)
 
 
 async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthTokensData:
@@ -85,12 +85,12 @@ async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthT
     if user is None:
         raise unusable_flow()
     await _require_admitted(context, user)
-    await second_factor.require_code(context, user, code)
+    shown = await second_factor.require_code(context, user, code)
     if not await SignInFlow.filter(id=row.id, done_at__isnull=True).update(
         done_at=services.clock.now()
     ):
         raise unusable_flow()
-    return await begin_login(context, user)
+    return await begin_login(context, user, factor_shown=shown)
 
 
 async def _known(services: Services, provider: Provider, person: Person) -> User | None:
