@@ -9,7 +9,6 @@ from typing import Final
 
 from models.user import EDITORS, Role
 
-
 LOGIN_LIFETIME: Final = timedelta(days=90)
 
 

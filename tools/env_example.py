@@ -24,7 +24,9 @@ def rows() -> list[tuple[str, str, str]]:
     )
     for name, field in fields:
         default = field.default
-        if isinstance(default, SecretStr):
+        if default is None:
+            default = ""
+        elif isinstance(default, SecretStr):
             default = default.get_secret_value()
         elif isinstance(default, tuple):
             default = ",".join(default)
