@@ -84,13 +84,14 @@ class PasswordHasher:
         memory_cost: int = argon2.DEFAULT_MEMORY_COST,
         parallelism: int = argon2.DEFAULT_PARALLELISM,
         workers: int = 2,
+        queue: PasswordQueue | None = None,
     ) -> None:
         """`memory_cost` is in KiB. Starts to make the hash that unknown accounts are checked
         against; close() ends the pool."""
         self._argon2 = argon2.PasswordHasher(
             time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism
         )
-        self._queue = PasswordQueue(workers=workers)
+        self._queue = queue or PasswordQueue(workers=workers)
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="argon2")
         self._dummy = self._pool.submit(self._argon2.hash, secrets.token_urlsafe(32))
 
