@@ -15,13 +15,13 @@ from rag.errors import GenerationError, RagError
 from rag.generation.base import TextPiece
 from resolvers import roles
 from resolvers.clock import SystemClock
-from resolvers.errors import InvalidInput
+from resolvers.errors import DomainError
 from resolvers.event_log import Origin
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import sync_folder
 from resolvers.passwords import PasswordHasher
 from settings import Settings
-from wiring import Parts, create_knowledge, create_reembedding
+from wiring import Parts, create_knowledge, create_password_rules, create_reembedding
 
 
 async def check_store(settings: Settings, *, exclusive: bool = False) -> list[str]:
@@ -118,15 +118,16 @@ async def create_admin(settings: Settings, email: str, ask_password: Callable[[]
         if await roles.make_admin(store, clock, email, origin):
             console.print(f"{email} is an ADMIN now.")
             return 0
-        passwords = PasswordHasher()
+        passwords, rules = PasswordHasher(), create_password_rules(settings)
         try:
             password = await asyncio.to_thread(ask_password)
             await roles.create_admin(
-                store, clock, passwords, email=email, password=password, origin=origin
+                store, clock, passwords, rules, email=email, password=password, origin=origin
             )
         finally:
             passwords.close()
-    except InvalidInput as error:
+            rules.close()
+    except DomainError as error:
         console.print(f"[red]Error:[/red] {error.message}")
         return 2
     finally:

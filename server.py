@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ from jobs.mail_delivery import create_delivery
 from jobs.scheduler import JobScheduler
 from models.store import Store, StoreError
 from resolvers.access_watch import AccessWatch
-from resolvers.account_rules import AccountRules
 from resolvers.answers.approved import ApprovedAnswers
 from resolvers.answers.audience import may_see_source
 from resolvers.answers.unanswered import UnansweredQuestions
@@ -71,7 +69,9 @@ from web.requests import RequestIds, log_operation
 from web.webhook import webhook_routes
 from wiring import (
     Parts,
+    create_account_rules,
     create_knowledge,
+    create_password_rules,
     create_providers,
     create_reembedding,
     create_tokens,
@@ -181,13 +181,22 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
     stack.push_async_callback(titles.close)
     replies.first_reply_ended = titles.begin
     await replies.open()
-    access = AccessWatch(store, parts.clock, sessions, poll_seconds=parts.access_poll)
+    rules = create_account_rules(settings)
+    access = AccessWatch(
+        store,
+        parts.clock,
+        sessions,
+        poll_seconds=parts.access_poll,
+        login_lifetime=rules.login_lifetime,
+    )
     stack.push_async_callback(access.stop)
     tokens = create_tokens(settings, parts.clock)
     await seal_again(tokens.seal)
     await note_signing_keys(parts.clock.now(), tokens.key_ids)
     passwords = parts.passwords()
     stack.callback(passwords.close)
+    password_rules = create_password_rules(settings)
+    stack.callback(password_rules.close)
     providers = create_providers(settings, parts.clock)
     stack.push_async_callback(providers.close)
     mailer = Mailer(parts.clock, base_url=settings.base_url)
@@ -209,11 +218,8 @@ async def _open(app: Starlette, settings: Settings, parts: Parts, stack: AsyncEx
         attempts=Attempts(store, parts.clock),
         refusals=refusals,
         providers=providers,
-        rules=AccountRules(
-            refresh_grace=timedelta(seconds=settings.refresh_grace),
-            mails_per_mailbox=settings.mails_per_mailbox,
-            mails_per_network=settings.mails_per_network,
-        ),
+        rules=rules,
+        password_rules=password_rules,
     )
     jobs = JobScheduler(
         store=store,
@@ -463,6 +469,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load_settings()
         create_tokens(settings, SystemClock())
         create_providers(settings, SystemClock())
+        create_password_rules(settings).close()
         configure_logging(settings.log_format, settings.log_level)
         match options.command:
             case "migrate":

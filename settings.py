@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from account_settings import AccountSettings
 
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::\d{1,5})?")
 
@@ -19,7 +21,7 @@ class SettingsError(Exception):
     """A setting is wrong; the message is one sentence that names the variable."""
 
 
-class Settings(BaseSettings):
+class Settings(AccountSettings):
     """The configuration, immutable. Field names in upper case are the variables' names."""
 
     model_config = SettingsConfigDict(

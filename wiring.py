@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -30,12 +30,16 @@ from rag.loading.parser import DocumentParser
 from rag.rerank.base import Reranker
 from rag.rerank.service import RerankService
 from resolvers.access_watch import POLL_SECONDS
+from resolvers.account_rules import AccountRules, SecondFactorFor
+from resolvers.breached_passwords import BreachedFileError, BreachedPasswords
 from resolvers.clock import Clock, SystemClock
+from resolvers.forbidden_words import words_of_service
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.folder import sync_folder
 from resolvers.knowledge.queue import IngestionQueue
 from resolvers.knowledge.reembedding import Reembedding
 from resolvers.knowledge.state import NotReady
+from resolvers.password_rules import PasswordRules
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import TYPING_SECONDS
 from resolvers.sign_in.configuration import check_redirects, read_providers
@@ -150,6 +154,38 @@ def create_providers(settings: Settings, clock: Clock) -> Providers:
     if providers and not settings.oidc_redirect_uris:
         raise SettingsError("OIDC_REDIRECT_URIS must be set when OIDC_PROVIDERS is.")
     return Providers(providers, settings.oidc_redirect_uris, clock, production=settings.production)
+
+
+def create_password_rules(settings: Settings) -> PasswordRules:
+    """Which new passwords are accepted.
+
+    Raises:
+        SettingsError: the file of breached passwords cannot be used.
+    """
+    path, breached = settings.breached_passwords, None
+    if path is not None:
+        try:
+            breached = BreachedPasswords(path)
+        except BreachedFileError as error:
+            raise SettingsError(f"BREACHED_PASSWORDS {path} cannot be used: {error}.") from None
+    words = words_of_service(
+        sender=settings.email_from, url=settings.base_url, more=settings.password_forbidden_words
+    )
+    return PasswordRules(words, breached)
+
+
+def create_account_rules(settings: Settings) -> AccountRules:
+    minutes = settings.sign_in_again_minutes
+    return AccountRules(
+        refresh_grace=timedelta(seconds=settings.refresh_grace),
+        mails_per_mailbox=settings.mails_per_mailbox,
+        mails_per_network=settings.mails_per_network,
+        login_lifetime=timedelta(days=settings.login_days),
+        login_idle=timedelta(days=settings.login_idle_days),
+        fresh_login=timedelta(minutes=minutes) if minutes else None,
+        second_factor_for=SecondFactorFor(settings.second_factor_required),
+        strict_totp=settings.strict_totp,
+    )
 
 
 def create_parser(settings: Settings) -> DocumentParser:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
 from tortoise import fields
+from tortoise.expressions import Q
 from tortoise.indexes import Index
 
 from models.base import Row
@@ -18,7 +19,8 @@ from models.user import User
 class Login(Row):
     """One sign-in on one device: the family of all refresh tokens that descend from it.
 
-    Access tokens name it (`sid`), so revoking the row ends them, too.
+    Access tokens name it (`sid`), so revoking the row ends them, too. `expires_at` moves with each
+    refresh, up to the end that comes in any case, which is counted from `created_at`.
     """
 
     user: fields.ForeignKeyRelation[User] = fields.ForeignKeyField(
@@ -35,6 +37,22 @@ class Login(Row):
     class Meta:
         table = "login"
         indexes = (Index(fields=("user_id",)),)
+
+    @staticmethod
+    def alive(now: datetime, lifetime: timedelta) -> Q:
+        """Which rows count at this time. Those of keys end at `expires_at` alone, however long a
+        device's login may live."""
+        return Q(revoked_at__isnull=True, expires_at__gt=now) & Q(
+            Q(is_key=True), Q(created_at__gt=now - lifetime), join_type="OR"
+        )
+
+    def is_alive(self, now: datetime, lifetime: timedelta) -> bool:
+        """Whether this row counts; see `alive`."""
+        return (
+            self.revoked_at is None
+            and self.expires_at > now
+            and (self.is_key or self.created_at + lifetime > now)
+        )
 
     @classmethod
     async def find(cls, store: Store, login_id: UUID, user_id: UUID) -> Login | None:

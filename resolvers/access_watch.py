@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -15,6 +16,7 @@ from models.login import Login
 from models.participant import Participant
 from models.store import Store
 from models.user import Role, User
+from resolvers.account_rules import LOGIN_LIFETIME
 from resolvers.clock import Clock
 from resolvers.errors import AccessError, Forbidden, Unauthenticated
 from resolvers.session_bus import ParticipantsChanged, SessionBus, SessionDeleted, SessionEvent
@@ -140,8 +142,10 @@ class AccessWatch:
         sessions: SessionBus,
         *,
         poll_seconds: float = POLL_SECONDS,
+        login_lifetime: timedelta = LOGIN_LIFETIME,
     ) -> None:
         self._store = store
+        self._login_lifetime = login_lifetime
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._grants: set[Grant] = set()
@@ -267,9 +271,8 @@ class AccessWatch:
         found: dict[UUID, Role] = {}
         for ids in _batches(login_ids):
             alive = Login.filter(
+                Login.alive(now, self._login_lifetime),
                 id__in=ids,
-                revoked_at__isnull=True,
-                expires_at__gt=now,
                 user__suspended_at__isnull=True,
             )
             found.update(await alive.values_list("id", "user__role"))

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
-
-from tortoise.queryset import QuerySet
 
 from models.api_key import ApiScope
 from models.email_token import EmailToken
@@ -27,6 +25,8 @@ from resolvers.errors import (
     InvalidToken,
     RateLimited,
 )
+from resolvers.fresh_login import require_fresh_login
+from resolvers.login_ends import end_logins
 from resolvers.text import storable
 from resolvers.tokens import (
     EXPIRED,
@@ -40,7 +40,6 @@ from texts import Language
 
 log = logging.getLogger("groundql.accounts")
 
-REFRESH_LIFETIME = timedelta(days=30)
 # Logins of one person that are alive.
 MAX_LOGINS = 100
 
@@ -84,7 +83,7 @@ async def login(
             password; or the account is suspended, for the right one.
         EmailNotVerified: the password is right, but the address must be confirmed first.
         SecondFactorRequired: the password is right, but the code is missing or wrong.
-        RateLimited: too many wrong passwords or codes were tried.
+        RateLimited: too many wrong passwords or codes were tried, or too many people log in now.
     """
     services = context.services
     try:
@@ -92,6 +91,26 @@ async def login(
         known = True
     except InvalidInput:
         known = False
+    with services.passwords.place(network_of(context.address)):
+        user = await _check_password(context, email, password, known=known)
+    if services.require_verified_email and user.email_verified_at is None:
+        await note_closed_account(context, user.id, "EMAIL_NOT_VERIFIED")
+        raise EmailNotVerified
+    if user.suspended_at is not None:
+        await note_closed_account(context, user.id, "SUSPENDED")
+        raise InvalidCredentials("This account is suspended; ask an administrator.")
+    shown = await second_factor.require_code(context, user, code)
+    if services.passwords.needs_rehash(user.password_hash):
+        await _renew_hash(services, user, password)
+    return await begin_login(context, user, factor_shown=shown)
+
+
+async def _check_password(context: Context, email: str, password: str, *, known: bool) -> User:
+    """
+    Raises:
+        InvalidCredentials, RateLimited
+    """
+    services = context.services
     key = f"{email} {network_of(context.address)}"
     try:
         async with services.attempts.turn(PASSWORD_TRIES, key):
@@ -102,6 +121,7 @@ async def login(
                 await note_stranger(context, EventKind.LOGIN_FAILED, concerns=concerns)
                 raise InvalidCredentials
             await services.attempts.forgive(PASSWORD_TRIES, key)
+            return user
     except RateLimited:
         user = await User.get_or_none(email=email) if known else None
         concerns = None if user is None else user.id
@@ -109,34 +129,27 @@ async def login(
             context, EventKind.LOGIN_BLOCKED, concerns=concerns, outcome=EventOutcome.REFUSED
         )
         raise
-    if services.require_verified_email and user.email_verified_at is None:
-        await note_closed_account(context, user.id, "EMAIL_NOT_VERIFIED")
-        raise EmailNotVerified
-    if user.suspended_at is not None:
-        await note_closed_account(context, user.id, "SUSPENDED")
-        raise InvalidCredentials("This account is suspended; ask an administrator.")
-    await second_factor.require_code(context, user, code)
-    if services.passwords.needs_rehash(user.password_hash):
-        await _renew_hash(services, user, password)
-    return await begin_login(context, user)
 
 
 async def begin_login(
-    context: Context, user: User, *, sign_in: SignInOrigin | None = None
+    context: Context, user: User, *, factor_shown: bool, sign_in: SignInOrigin | None = None
 ) -> AuthTokensData:
     """Make a login of somebody who has shown who they are, by `sign_in` if a provider says so.
     Beyond MAX_LOGINS, those that were not used for longest end.
 
     Raises:
+        SecondFactorRequired: one was switched on a moment ago.
         IntegrityError: the identity is not linked any more.
     """
     services = context.services
     now = services.clock.now()
     async with services.store.transaction():
+        await second_factor.hold(services, user, shown=factor_shown)
         row = await Login.create(
             user=user,
+            created_at=now,
             last_used_at=now,
-            expires_at=_until(now, sign_in.ends_at if sign_in is not None else None),
+            expires_at=_next_end(services, now, now, sign_in.ends_at if sign_in else None),
             user_agent=storable(context.user_agent, 300),
             address=storable(context.address, 45),
         )
@@ -150,7 +163,7 @@ async def begin_login(
         refresh_token = await new_refresh_token(row)
         many = (
             await Login.filter(
-                user_id=user.id, is_key=False, revoked_at__isnull=True, expires_at__gt=now
+                Login.alive(now, services.rules.login_lifetime), user_id=user.id, is_key=False
             )
             .order_by("-last_used_at", "-id")
             .offset(MAX_LOGINS)
@@ -177,7 +190,8 @@ async def _renew_hash(services: Services, user: User, password: str) -> None:
 
 
 async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
-    """Exchange a refresh token for a new pair; the login lives for another 30 days.
+    """Exchange a refresh token for a new pair; the login lives on, up to the end that comes in any
+    case.
 
     Each token works once, and always gives the same next one. So of requests that come at the same
     time with the same token all get one pair, and a client that lost the answer may ask again, for
@@ -195,22 +209,27 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
     row = await RefreshToken.get_or_none(token_hash=hash_opaque_token(token)).select_related(
         "login__user"
     )
-    if row is None or row.login.revoked_at or min(row.expires_at, row.login.expires_at) <= arrived:
+    if (
+        row is None
+        or row.expires_at <= arrived
+        or not row.login.is_alive(arrived, services.rules.login_lifetime)
+    ):
         raise _unusable_refresh_token()
     fresh, fresh_hash = services.tokens.next_refresh_token(token)
     if row.used_at is None:
         async with services.store.transaction():
             # The write comes first: of several transactions only one finds the token unused.
             now = services.clock.now()
-            expires_at = _until(now, await _end_of(row.login_id))
+            latest = await _end_of(row.login_id)
             won = await RefreshToken.filter(id=row.id, used_at__isnull=True).update(used_at=now)
+            end = _next_end(services, row.login.created_at, now, latest)
             # A logout may have come since the login was read.
             if won and not await Login.filter(id=row.login_id, revoked_at__isnull=True).update(
-                last_used_at=now, expires_at=expires_at
+                last_used_at=now, expires_at=end
             ):
                 raise _unusable_refresh_token()
             if won:
-                row.login.expires_at = expires_at
+                row.login.expires_at = end
                 await RefreshToken.create(
                     login=row.login, token_hash=fresh_hash, expires_at=row.login.expires_at
                 )
@@ -236,15 +255,18 @@ async def refresh_tokens(context: Context, token: str) -> AuthTokensData:
     raise _unusable_refresh_token()
 
 
-def _until(now: datetime, end: datetime | None) -> datetime:
-    """How long a login lives that was used just now."""
-    return now + REFRESH_LIFETIME if end is None else min(now + REFRESH_LIFETIME, end)
-
-
 async def _end_of(login_id: UUID) -> datetime | None:
     """When a login ends however much it is used, if a provider's rules say so."""
     made = await SignInLogin.get_or_none(login_id=login_id)
     return None if made is None else made.ends_at
+
+
+def _next_end(
+    services: Services, begun: datetime, now: datetime, latest: datetime | None
+) -> datetime:
+    """When a login that is used now ends without another use; never after `latest`."""
+    end = min(now + services.rules.login_idle, begun + services.rules.login_lifetime)
+    return end if latest is None else min(end, latest)
 
 
 async def _may_ask_again(services: Services, row: RefreshToken, next_hash: str) -> bool:
@@ -259,24 +281,17 @@ async def _may_ask_again(services: Services, row: RefreshToken, next_hash: str) 
     )
 
 
-async def end_logins(services: Services, logins: QuerySet[Login]) -> set[UUID]:
-    """End these logins, if they have not ended; returns which. Tell `services.access` after the
-    commit."""
-    alive = logins.filter(revoked_at__isnull=True)
-    # One that is made between the two is ended, too; its streams are noticed by the next poll.
-    ids = {id for (id,) in await alive.values_list("id")}
-    await alive.update(revoked_at=services.clock.now())
-    return ids
-
-
 async def logout(context: Context, *, everywhere: bool = False) -> None:
     """End this login, or all of the viewer's; their access tokens end at once, too, and so do the
     streams and sockets that are open with them.
 
     Raises:
         Unauthenticated
+        Forbidden: `everywhere`, with a login that was made too long ago.
     """
     viewer = context.require_viewer()
+    if everywhere:
+        require_fresh_login(context)
     logins = Login.filter(user_id=viewer.id, is_key=False)
     if not everywhere:
         logins = logins.filter(id=viewer.login.id)
@@ -305,8 +320,8 @@ async def authenticate(
     """Who sends this Authorization header (or `authorization` of a connection_init payload).
 
     Takes "Bearer <token>" and the bare token. Costs one query, and none for a token that is not
-    ours. Returns the viewer, or what is wrong with the token; (None, None) is an anonymous caller,
-    who sent none.
+    ours; one more where the operator asks for a second factor. Returns the viewer, or what is
+    wrong with the token; (None, None) is an anonymous caller, who sent none.
     """
     if authorization is None or not authorization.strip():
         return None, None
@@ -320,11 +335,12 @@ async def authenticate(
     except InvalidToken as error:
         return None, error.message
     row = await Login.find(services.store, claims.login_id, claims.user_id)
-    if row is None or row.revoked_at is not None or row.expires_at <= services.clock.now():
+    if row is None or not row.is_alive(services.clock.now(), services.rules.login_lifetime):
         return None, _LOGIN_ENDED
     if row.user.suspended_at is not None:
         return None, _SUSPENDED
-    return Viewer(user=row.user, login=row), None
+    waits = await second_factor.is_missing(services, row.user)
+    return Viewer(user=row.user, login=row, needs_second_factor=waits), None
 
 
 async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | None, str | None]:
@@ -335,7 +351,11 @@ async def _authenticate_key(services: Services, text: str) -> tuple[Viewer | Non
     if user.suspended_at is not None:
         return None, "This account is suspended; ask an administrator."
     scopes = frozenset(ApiScope(scope) for scope in key.scopes)
-    return Viewer(user=user, login=key.login, scopes=scopes, key_id=key.id), None
+    waits = await second_factor.is_missing(services, user)
+    return (
+        Viewer(user=user, login=key.login, scopes=scopes, key_id=key.id, needs_second_factor=waits),
+        None,
+    )
 
 
 def bearer_token(authorization: str) -> str | None:

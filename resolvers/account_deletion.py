@@ -12,13 +12,14 @@ from models.participant import Invitation, Participant, ParticipantRole
 from models.security_event import EventKind
 from models.session_deletion import delete_session
 from models.user import User
-from resolvers.account import end_logins
 from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.errors import NotFound
+from resolvers.login_ends import end_logins
 from resolvers.password_confirmation import confirm_password
 from resolvers.replies.start import lock_session
 from resolvers.roles import LOCK, require_other_admin
+from resolvers.second_factor import require_code
 from resolvers.session_bus import SessionDeleted
 from resolvers.sharing import announce_participants
 
@@ -32,7 +33,7 @@ class _NotEmpty(Exception):
     """Undoes the transaction: the person is in a session again."""
 
 
-async def delete_account(context: Context, password: str) -> None:
+async def delete_account(context: Context, password: str, code: str | None = None) -> None:
     """Delete the viewer's account. It ends all logins first; what fails afterwards can be tried
     again with a new login.
 
@@ -42,12 +43,14 @@ async def delete_account(context: Context, password: str) -> None:
     Raises:
         Unauthenticated
         InvalidCredentials: the password.
-        RateLimited: too many wrong passwords.
+        SecondFactorRequired: there is a second factor, and the code is missing or wrong.
+        RateLimited: too many wrong passwords or codes.
         BadUserInput: it is the last ADMIN.
     """
     viewer = context.require_viewer()
     services, user = context.services, viewer.user
     await confirm_password(context, viewer, password)
+    await require_code(context, user, code)
     async with services.store.transaction():
         await services.store.lock_name(LOCK)
         await require_other_admin(user)

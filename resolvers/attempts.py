@@ -20,7 +20,7 @@ from models.attempt import Attempt
 from models.store import Store
 from resolvers.clock import Clock
 from resolvers.errors import RateLimited
-from texts import fill
+from texts import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,11 @@ class Attempts:
         async with lock:
             if seconds := await self._count([(rule, hashed)]):
                 raise RateLimited(
-                    fill("Too many tries; wait {seconds} seconds.", seconds=seconds),
+                    counted(
+                        "Too many tries; wait one second.",
+                        "Too many tries; wait {seconds} seconds.",
+                        seconds=seconds,
+                    ),
                     retry_after_seconds=seconds,
                 )
             yield key
@@ -79,7 +83,11 @@ class Attempts:
         """
         if seconds := await self._count([(rule, _hash(key)) for rule, key in limits]):
             raise RateLimited(
-                fill("Too many mails were asked for; wait {seconds} seconds.", seconds=seconds),
+                counted(
+                    "Too many mails were asked for; wait one second.",
+                    "Too many mails were asked for; wait {seconds} seconds.",
+                    seconds=seconds,
+                ),
                 retry_after_seconds=seconds,
             )
 

@@ -18,6 +18,7 @@ from resolvers.errors import Forbidden, Unauthenticated
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.queue import IngestionQueue
 from resolvers.mail import Mailer
+from resolvers.password_rules import PasswordRules
 from resolvers.passwords import PasswordHasher
 from resolvers.presence import Presence
 from resolvers.rates import Rates
@@ -51,17 +52,21 @@ class Services:
     refusals: Refusals
     providers: Providers
     rules: AccountRules = field(default_factory=AccountRules)
+    password_rules: PasswordRules = field(default_factory=PasswordRules)
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """Who asks: the user and the login (device) that the access token belongs to. `scopes` is what
-    an API key, `key_id`, may do; None for a person, who may do everything."""
+    an API key, `key_id`, may do; None for a person, who may do everything.
+
+    Who `needs_second_factor` may only set one up: schema/scopes.py says how."""
 
     user: User
     login: Login
     scopes: frozenset[ApiScope] | None = None
     key_id: UUID | None = None
+    needs_second_factor: bool = False
 
     @property
     def id(self) -> UUID:

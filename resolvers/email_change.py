@@ -18,6 +18,7 @@ from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.password_confirmation import confirm_password
 from resolvers.registration import take_mail, unusable_link
+from resolvers.second_factor import require_code
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, hash_opaque_token, new_opaque_token
 
@@ -27,7 +28,9 @@ LIFETIME = timedelta(hours=48)
 _MAX_LENGTH = 200
 
 
-async def request_email_change(context: Context, *, new_email: str, password: str) -> EmailChange:
+async def request_email_change(
+    context: Context, *, new_email: str, password: str, code: str | None = None
+) -> EmailChange:
     """Send a link to both mailboxes. A wish of before is dropped.
 
     The caller does not learn whether the new address has an account: its mailbox does.
@@ -36,7 +39,8 @@ async def request_email_change(context: Context, *, new_email: str, password: st
         Unauthenticated
         InvalidCredentials: the password.
         InvalidInput: the new address.
-        RateLimited: too many wrong passwords, or mails.
+        SecondFactorRequired: there is a second factor, and the code is missing or wrong.
+        RateLimited: too many wrong passwords or codes, or mails.
     """
     viewer = context.require_viewer()
     services, user = context.services, viewer.user
@@ -44,6 +48,7 @@ async def request_email_change(context: Context, *, new_email: str, password: st
     new_email = email_address.normalise(new_email, field="newEmail")
     if new_email == user.email:
         raise InvalidInput("newEmail", "This is your address already.")
+    await require_code(context, user, code)
     await take_mail(context, new_email)
     await take_mail(context, user.email)
     old_token, old_hash = new_opaque_token(EMAIL_PREFIX)

@@ -16,11 +16,11 @@ from models.login import Login
 from models.second_factor import RecoveryCode, SecondFactor
 from models.security_event import EventKind
 from models.user import User
-from resolvers.account import end_logins
 from resolvers.attempts import network_of
 from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.errors import InvalidInput
+from resolvers.login_ends import end_logins
 from resolvers.registration import find_email_token, unusable_link
 from resolvers.sharing import accept_invitations, announce_participants
 
@@ -39,6 +39,7 @@ async def verify_email(context: Context, token: str, password: str | None = None
     Raises:
         InvalidToken
         InvalidInput: the password is another one, or missing. The token is not used up.
+        RateLimited: too many passwords are checked now.
     """
     services = context.services
     row = await find_email_token(token, EmailPurpose.VERIFY)
@@ -68,11 +69,14 @@ async def verify_email(context: Context, token: str, password: str | None = None
 async def _check_registrant(context: Context, row: EmailToken, password: str | None) -> None:
     """
     Raises:
-        InvalidInput
+        InvalidInput, RateLimited
     """
     if password is not None:
         registered = row.password_hash or row.user.password_hash
-        if not await context.services.passwords.verify(registered, password):
+        passwords = context.services.passwords
+        with passwords.place(network_of(context.address)):
+            right = await passwords.verify(registered, password)
+        if not right:
             raise InvalidInput(
                 "password",
                 "This is not the password of the registration. If you did not register, set a new "

@@ -13,11 +13,13 @@ DomainError
 │   └── RateLimited       `.retry_after_seconds`
 └── AccessError           for the client's author: `errors[].extensions.code`
     ├── Unauthenticated   UNAUTHENTICATED
-    ├── Forbidden         FORBIDDEN
+    ├── Forbidden         FORBIDDEN; `.reason` names what the person can do about it, if anything
     ├── BadUserInput      BAD_USER_INPUT: where the operation has no result union
     ├── TooManyChanges    RATE_LIMITED, with `.retry_after_seconds`
     └── Unavailable       SERVICE_UNAVAILABLE: nothing is wrong with the request
 """
+
+from __future__ import annotations
 
 from enum import StrEnum
 
@@ -103,9 +105,22 @@ class Unauthenticated(AccessError):
         super().__init__(message)
 
 
+class ForbiddenReason(StrEnum):
+    """What a person can do to be allowed: `extensions.reason` beside the code FORBIDDEN."""
+
+    SECOND_FACTOR_NEEDED = "SECOND_FACTOR_NEEDED"
+    SIGN_IN_AGAIN = "SIGN_IN_AGAIN"
+
+
 class Forbidden(AccessError):
-    def __init__(self, message: str = "Your role does not allow this.") -> None:
+    def __init__(
+        self,
+        message: str = "Your role does not allow this.",
+        *,
+        reason: ForbiddenReason | None = None,
+    ) -> None:
         super().__init__(message)
+        self.reason = reason
 
 
 class BadUserInput(AccessError):

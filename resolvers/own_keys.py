@@ -10,11 +10,12 @@ from uuid import UUID
 from models.api_key import ApiKey, ApiScope
 from models.login import Login
 from models.security_event import EventKind
-from resolvers.account import end_logins
 from resolvers.api_keys import MAX_KEYS, check_wish, create_key_row
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import InvalidInput, NotFound
+from resolvers.fresh_login import require_fresh_login
+from resolvers.login_ends import end_logins
 from texts import fill
 
 log = logging.getLogger("groundql.accounts")
@@ -27,10 +28,12 @@ async def create_api_key(
 
     Raises:
         Unauthenticated
+        Forbidden: this login was made too long ago.
         InvalidInput: name, scopes, expiresInDays, or there are too many keys.
     """
     viewer = context.require_viewer()
     services = context.services
+    require_fresh_login(context)
     name = check_wish(name, scopes, expires_in_days)
     now = services.clock.now()
     async with services.store.transaction():

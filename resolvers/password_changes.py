@@ -11,15 +11,16 @@ from models.email_token import EmailPurpose, EmailToken
 from models.login import Login, RefreshToken
 from models.security_event import EventKind
 from models.user import User
-from resolvers import email_address
-from resolvers.account import AuthTokensData, end_logins, issue_tokens, new_refresh_token
+from resolvers.account import AuthTokensData, issue_tokens, new_refresh_token
+from resolvers.attempts import network_of
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.email_verification import forget_former_holder
-from resolvers.errors import InvalidCredentials, InvalidInput
+from resolvers.errors import InvalidCredentials
+from resolvers.login_ends import end_logins
 from resolvers.password_confirmation import confirm_password
-from resolvers.passwords import check_password
-from resolvers.registration import find_email_token, take_mail, unusable_link
+from resolvers.registration import find_email_token, mail_if_known, unusable_link
+from resolvers.second_factor import require_code
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, new_opaque_token
 
@@ -35,29 +36,21 @@ async def request_password_reset(context: Context, email: str) -> None:
     Raises:
         RateLimited: too many mails to the address, or by this network.
     """
-    services = context.services
-    try:
-        email = email_address.normalise(email)
-    except InvalidInput:
-        return
-    await take_mail(context, email)
-    user = await User.get_or_none(email=email)
-    async with services.store.transaction():
-        if user is None:
-            await services.mailer.send_nothing()
-        else:
-            token, token_hash = new_opaque_token(EMAIL_PREFIX)
-            await EmailToken.create(
-                user=user,
-                purpose=EmailPurpose.RESET,
-                email=user.email,
-                token_hash=token_hash,
-                expires_at=services.clock.now() + RESET_LIFETIME,
-            )
-            await services.mailer.send_password_reset(user.email, token, context.language_of(user))
-        concerns = None if user is None else user.id
-        await note(context, EventKind.PASSWORD_RESET_REQUESTED, concerns=concerns)
-    services.mailer.wake()
+
+    async def send(user: User) -> None:
+        services = context.services
+        token, token_hash = new_opaque_token(EMAIL_PREFIX)
+        await EmailToken.create(
+            user=user,
+            purpose=EmailPurpose.RESET,
+            email=user.email,
+            token_hash=token_hash,
+            expires_at=services.clock.now() + RESET_LIFETIME,
+        )
+        await services.mailer.send_password_reset(user.email, token, context.language_of(user))
+
+    event = EventKind.PASSWORD_RESET_REQUESTED
+    await mail_if_known(context, email, send, User.all(), event=event)
 
 
 async def reset_password(context: Context, token: str, new_password: str) -> None:
@@ -68,6 +61,7 @@ async def reset_password(context: Context, token: str, new_password: str) -> Non
 
     Raises:
         InvalidToken, InvalidInput
+        RateLimited: too many people log in now.
     """
     services = context.services
     row = await find_email_token(token, EmailPurpose.RESET)
@@ -79,8 +73,11 @@ async def reset_password(context: Context, token: str, new_password: str) -> Non
     ):
         raise unusable_link()
     user = row.user
-    check_password(new_password, user.email, name=user.display_name, field="newPassword")
-    password_hash = await services.passwords.hash(new_password)
+    await services.password_rules.check(
+        new_password, user.email, name=user.display_name, field="newPassword"
+    )
+    with services.passwords.place(network_of(context.address)):
+        password_hash = await services.passwords.hash(new_password)
     now = services.clock.now()
     joined: list[UUID] = []
     async with services.store.transaction():
@@ -105,7 +102,7 @@ async def reset_password(context: Context, token: str, new_password: str) -> Non
 
 
 async def change_password(
-    context: Context, *, current_password: str, new_password: str
+    context: Context, *, current_password: str, new_password: str, code: str | None = None
 ) -> AuthTokensData:
     """Set another password. All other logins of the person end, and this one gets new tokens. Keys
     for programs go on; a reset ends them, too.
@@ -114,13 +111,19 @@ async def change_password(
         Unauthenticated
         InvalidCredentials: the present password is another one.
         InvalidInput: the new one cannot be accepted.
-        RateLimited: too many wrong passwords.
+        SecondFactorRequired: there is a second factor, and the code is missing or wrong.
+        RateLimited: too many wrong passwords or codes.
     """
     viewer = context.require_viewer()
     services, user = context.services, viewer.user
     await confirm_password(context, viewer, current_password)
-    check_password(new_password, user.email, name=user.display_name, field="newPassword")
-    password_hash = await services.passwords.hash(new_password)
+    await services.password_rules.check(
+        new_password, user.email, name=user.display_name, field="newPassword"
+    )
+    # Last, as a code counts once.
+    await require_code(context, user, code)
+    with services.passwords.place(network_of(context.address)):
+        password_hash = await services.passwords.hash(new_password)
     async with services.store.transaction():
         # Another change, or the end of this login, may have come first.
         if not await User.filter(id=user.id, password_hash=user.password_hash).update(

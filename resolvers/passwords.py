@@ -6,20 +6,28 @@ import asyncio
 import logging
 import re
 import secrets
+import time
 import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 
 from resolvers.errors import InvalidInput
+from resolvers.password_queue import PasswordQueue
 from texts import fill
 
 log = logging.getLogger("groundql.accounts")
 
 MIN_LENGTH = 8
 MAX_LENGTH = 128
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -39,7 +47,7 @@ def check_password(password: str, email: str, *, name: str = "", field: str = "p
     Raises:
         InvalidInput: with a sentence that says what to change.
     """
-    normal = _normal_form(password)
+    normal = normal_form(password)
     if normal is None or len(normal) > MAX_LENGTH:
         if _UNSTORABLE.search(password):
             raise InvalidInput(field, "The password contains a character that cannot be stored.")
@@ -65,6 +73,7 @@ class PasswordHasher:
     """Argon2id in a small thread pool of its own.
 
     The pool bounds the memory, however many people log in at once: `workers` times `memory_cost`.
+    `place` bounds how many wait for it.
     The defaults are the low-memory profile of RFC 9106 (64 MiB, 3 passes, 4 lanes).
     """
 
@@ -75,23 +84,23 @@ class PasswordHasher:
         memory_cost: int = argon2.DEFAULT_MEMORY_COST,
         parallelism: int = argon2.DEFAULT_PARALLELISM,
         workers: int = 2,
+        queue: PasswordQueue | None = None,
     ) -> None:
         """`memory_cost` is in KiB. Starts to make the hash that unknown accounts are checked
         against; close() ends the pool."""
         self._argon2 = argon2.PasswordHasher(
             time_cost=time_cost, memory_cost=memory_cost, parallelism=parallelism
         )
+        self._queue = queue or PasswordQueue(workers=workers)
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="argon2")
         self._dummy = self._pool.submit(self._argon2.hash, secrets.token_urlsafe(32))
 
     async def hash(self, password: str) -> str:
         """The hash to store, for a password that `check_password` has accepted."""
-        normal = _normal_form(password)
+        normal = normal_form(password)
         if normal is None:
             raise ValueError("check_password refuses this password")
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._argon2.hash, normal
-        )
+        return await self._run(self._argon2.hash, normal)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Whether this is the password.
@@ -99,12 +108,33 @@ class PasswordHasher:
         Takes as long for no hash (an unknown account, or one without a password) and for passwords
         that nobody can have, so the time tells nothing about who has an account.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._pool, self._verify, password_hash, password
-        )
+        return await self._run(self._verify, password_hash, password)
+
+    def place(self, network: str) -> AbstractContextManager[None]:
+        """A place in the queue, for as long as somebody from this network needs hashes. The use
+        cases take one before they count or look up anything.
+
+        Raises:
+            RateLimited: too many wait; on entering.
+        """
+        return self._queue.place(network)
+
+    @property
+    def waiting(self) -> int:
+        """How many have a place."""
+        return self._queue.waiting
+
+    async def _run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        def timed() -> tuple[R, float]:
+            begun = time.perf_counter()
+            return work(*args, **kwargs), time.perf_counter() - begun
+
+        result, seconds = await asyncio.get_running_loop().run_in_executor(self._pool, timed)
+        self._queue.took(seconds)
+        return result
 
     def _verify(self, password_hash: str | None, password: str) -> bool:
-        normal = _normal_form(password)
+        normal = normal_form(password)
         if not password_hash or normal is None:
             # The dummy was the pool's first work, so it is done or under way: no deadlock.
             password_hash = self._dummy.result()
@@ -125,7 +155,7 @@ class PasswordHasher:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _normal_form(password: str) -> str | None:
+def normal_form(password: str) -> str | None:
     """What is hashed; None for what cannot be a password.
 
     The first length check stands before the normalisation, whose time grows with the square of

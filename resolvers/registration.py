@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
 from tortoise.exceptions import IntegrityError
+from tortoise.queryset import QuerySet
 
 from models.email_token import EmailPurpose, EmailToken
 from models.participant import Invitation
@@ -20,7 +22,6 @@ from resolvers.audit import note
 from resolvers.context import Context, Services
 from resolvers.display_name import check_name
 from resolvers.errors import InvalidInput, InvalidToken
-from resolvers.passwords import check_password
 from resolvers.sharing import accept_invitations, announce_participants
 from resolvers.tokens import EMAIL_PREFIX, MAX_OPAQUE_LENGTH, hash_opaque_token, new_opaque_token
 from texts import Language
@@ -50,14 +51,15 @@ async def register(
 
     Raises:
         InvalidInput: email, password or displayName.
-        RateLimited: too many mails to the address, or by this network.
+        RateLimited: too many mails to the address, or by this network; or too many people log in.
     """
     services = context.services
     email = email_address.normalise(email)
     name = check_name(display_name, email)
-    check_password(password, email, name=name)
-    await take_mail(context, email)
-    password_hash = await services.passwords.hash(password)
+    await services.password_rules.check(password, email, name=name)
+    with services.passwords.place(network_of(context.address)):
+        await take_mail(context, email)
+        password_hash = await services.passwords.hash(password)
     network = network_of(context.address)[:45]
 
     user = await User.get_or_none(email=email)
@@ -109,31 +111,54 @@ async def resend_verification(context: Context, email: str) -> None:
     Raises:
         RateLimited: too many mails to the address, or by this network.
     """
+
+    async def send(user: User) -> None:
+        newest = (
+            await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.VERIFY)
+            .order_by("-id")
+            .first()
+        )
+        await _send_verification(
+            context.services,
+            user,
+            context.language_of(user),
+            None if newest is None else newest.password_hash,
+            None if newest is None else newest.display_name,
+            # That of the registration: whoever asks for the mail need not be who registered.
+            None if newest is None else newest.network,
+        )
+
+    await mail_if_known(context, email, send, User.filter(email_verified_at__isnull=True))
+
+
+async def mail_if_known(
+    context: Context,
+    email: str,
+    send: Callable[[User], Awaitable[None]],
+    people: QuerySet[User],
+    *,
+    event: EventKind | None = None,
+) -> None:
+    """Let `send` write a mail, if one of `people` has the address; the caller does not learn
+    whether: as much is counted and written in both cases, and the event, if there is one, is noted.
+
+    Raises:
+        RateLimited: too many mails to the address, or by this network.
+    """
     services = context.services
     try:
         email = email_address.normalise(email)
     except InvalidInput:
         return
     await take_mail(context, email)
-    user = await User.get_or_none(email=email, email_verified_at__isnull=True)
+    user = await people.get_or_none(email=email)
     async with services.store.transaction():
         if user is None:
             await services.mailer.send_nothing()
         else:
-            newest = (
-                await EmailToken.filter(user_id=user.id, purpose=EmailPurpose.VERIFY)
-                .order_by("-id")
-                .first()
-            )
-            await _send_verification(
-                services,
-                user,
-                context.language_of(user),
-                None if newest is None else newest.password_hash,
-                None if newest is None else newest.display_name,
-                # That of the registration: whoever asks for the mail need not be who registered.
-                None if newest is None else newest.network,
-            )
+            await send(user)
+        if event is not None:
+            await note(context, event, concerns=None if user is None else user.id)
     services.mailer.wake()
 
 

@@ -14,7 +14,8 @@ from resolvers.context import Context
 from resolvers.email_address import normalise
 from resolvers.errors import BadUserInput
 from resolvers.event_log import Origin, write
-from resolvers.passwords import PasswordHasher, check_password
+from resolvers.password_rules import PasswordRules
+from resolvers.passwords import PasswordHasher
 
 log = logging.getLogger("groundql.accounts")
 
@@ -87,6 +88,7 @@ async def create_admin(
     store: Store,
     clock: Clock,
     passwords: PasswordHasher,
+    rules: PasswordRules,
     *,
     email: str,
     password: str,
@@ -96,10 +98,11 @@ async def create_admin(
 
     Raises:
         InvalidInput: the address or the password.
+        Unavailable: the password cannot be checked.
         IntegrityError: the address has an account.
     """
     email = normalise(email)
-    check_password(password, email)
+    await rules.check(password, email)
     password_hash = await passwords.hash(password)
     async with store.transaction():
         user = await User.create(

@@ -8,10 +8,10 @@ from uuid import UUID
 from models.login import Login
 from models.security_event import EventKind
 from models.user import Role, User
-from resolvers.account import end_logins
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import BadUserInput
+from resolvers.login_ends import end_logins
 from resolvers.roles import LOCK, require_other_admin
 
 log = logging.getLogger("groundql.accounts")

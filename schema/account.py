@@ -23,6 +23,7 @@ from schema.errors import (
     RateLimited,
     SecondFactorRequired,
     answers_problems,
+    answers_problems_but_limits,
 )
 from schema.node import Node, global_id, row_id
 from texts import Language
@@ -89,7 +90,8 @@ class AuthTokens:
         "has it, has the login."
     )
     refresh_token_expires_at: datetime = strawberry.field(
-        description="When the login ends unless it is refreshed, in UTC: 30 days from now."
+        description="When the login ends unless it is refreshed, in UTC: 30 days from now "
+        "(LOGIN_IDLE_DAYS), and not later than 90 days after it was made (LOGIN_DAYS)."
     )
     user: User = strawberry.field(description="Who is logged in.")
 
@@ -147,6 +149,13 @@ class LoginInput:
     )
 
 
+Code = Annotated[
+    str | None,
+    strawberry.argument(
+        description="For who has a second factor: a code of the app, or a recovery code. "
+        "Without it the answer is SecondFactorRequired."
+    ),
+]
 RegisterResult = Annotated[
     Registration | InvalidInput | RateLimited,
     strawberry.union("RegisterResult", description="The outcome of register."),
@@ -204,9 +213,10 @@ class AccountMutation:
         description="Confirm an address with the token from the link in our mail. Valid for 48 "
         "hours; sent twice, it answers the same. Whoever opens the link need not be who "
         "registered: without `password` it works only from the network of the registration, or "
-        "with a login of the account, and is InvalidInput elsewhere."
+        "with a login of the account, and is InvalidInput elsewhere. While too many people log in, "
+        "it is the error RATE_LIMITED."
     )
-    @answers_problems
+    @answers_problems_but_limits
     async def verify_email(
         self,
         info: Info,
@@ -256,10 +266,11 @@ class AccountMutation:
         )
 
     @strawberry.mutation(
-        description="Exchange a refresh token for a new pair of tokens; the login lives for "
-        "another 30 days. Each refresh token works once. For ten seconds (REFRESH_GRACE) it gives "
-        "the same pair again, if the new one was not used: for a client that lost the answer. One "
-        "that comes back otherwise ends the login, since one of its two holders is a thief."
+        description="Exchange a refresh token for a new pair of tokens; the login lives on, up to "
+        "90 days (LOGIN_DAYS) after it was made. Each refresh token works once. For ten seconds "
+        "(REFRESH_GRACE) it gives the same pair again, if the new one was not used: for a client "
+        "that lost the answer. One that comes back otherwise ends the login, since one of its two "
+        "holders is a thief."
     )
     @answers_problems
     async def refresh_tokens(
@@ -287,7 +298,9 @@ class AccountMutation:
         return None if user is None else User.from_row(user)
 
     @strawberry.mutation(
-        description="End this login: its access and refresh tokens stop working at once. Needs an "
+        description="End this login: its access and refresh tokens stop working at once. To end "
+        "all needs a login that is new enough, if the server says so (SIGN_IN_AGAIN_MINUTES): else "
+        "it is the error FORBIDDEN, whose extensions have the reason SIGN_IN_AGAIN. Needs an "
         "access token."
     )
     async def logout(

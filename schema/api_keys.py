@@ -89,7 +89,8 @@ class ApiKeyQuery:
 @strawberry.type
 class ApiKeyMutation:
     @strawberry.mutation(
-        description="Make a key for a program. Needs a login; a key cannot make another one."
+        description="Make a key for a program. As with revokeLogin, the login must be new enough, "
+        "if the server says so. Needs a login; a key cannot make another one."
     )
     @answers_problems
     async def create_api_key(

@@ -272,6 +272,8 @@ def format_error(
         extensions = {"requestId": request_id}
     if isinstance(error.original_error, errors.RateLimited | errors.TooManyChanges):
         extensions["retryAfterSeconds"] = error.original_error.retry_after_seconds
+    if isinstance(error.original_error, errors.Forbidden) and error.original_error.reason:
+        extensions["reason"] = error.original_error.reason.value
     if isinstance(error.original_error, errors.InvalidInput):
         extensions["field"] = error.original_error.field
     formatted["extensions"] = {**extensions, "code": code}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Annotated
 
 import strawberry
+from strawberry import UNSET
 
 from models import email_change as email_change_table
 from resolvers import account_deletion, email_change, suspension
-from schema.account import Acknowledged, User
+from schema.absent import given
+from schema.account import Acknowledged, Code, User
 from schema.context import Info
 from schema.errors import (
     InvalidCredentials,
     InvalidInput,
     InvalidToken,
     RateLimited,
+    SecondFactorRequired,
     answers_problems,
 )
 from schema.node import row_id
@@ -42,7 +45,7 @@ class EmailChange:
 
 
 RequestEmailChangeResult = Annotated[
-    EmailChange | InvalidCredentials | InvalidInput | RateLimited,
+    EmailChange | InvalidCredentials | InvalidInput | SecondFactorRequired | RateLimited,
     strawberry.union("RequestEmailChangeResult", description="The outcome of requestEmailChange."),
 ]
 ConfirmEmailChangeResult = Annotated[
@@ -50,7 +53,7 @@ ConfirmEmailChangeResult = Annotated[
     strawberry.union("ConfirmEmailChangeResult", description="The outcome of confirmEmailChange."),
 ]
 DeleteAccountResult = Annotated[
-    Acknowledged | InvalidCredentials | RateLimited,
+    Acknowledged | InvalidCredentials | SecondFactorRequired | RateLimited,
     strawberry.union("DeleteAccountResult", description="The outcome of deleteAccount."),
 ]
 PersonId = Annotated[strawberry.ID, strawberry.argument(description="The person's id.")]
@@ -72,10 +75,11 @@ class OwnAccountMutation:
             str, strawberry.argument(description="The new address, at most 254 characters.")
         ],
         password: Password,
+        code: Code = UNSET,
     ) -> RequestEmailChangeResult:
         return EmailChange.from_row(
             await email_change.request_email_change(
-                info.context.app, new_email=new_email, password=password
+                info.context.app, new_email=new_email, password=password, code=given(code)
             )
         )
 
@@ -100,8 +104,10 @@ class OwnAccountMutation:
         "cannot go. It cannot be undone. Needs a login."
     )
     @answers_problems
-    async def delete_account(self, info: Info, password: Password) -> DeleteAccountResult:
-        await account_deletion.delete_account(info.context.app, password)
+    async def delete_account(
+        self, info: Info, password: Password, code: Code = UNSET
+    ) -> DeleteAccountResult:
+        await account_deletion.delete_account(info.context.app, password, given(code))
         return Acknowledged(ok=True)
 
     @strawberry.mutation(

@@ -7,16 +7,19 @@ from typing import Annotated
 from uuid import UUID
 
 import strawberry
+from strawberry import UNSET
 
 from models import login as login_table
 from resolvers import logins, password_changes
-from schema.account import Acknowledged, AuthTokens
+from schema.absent import given
+from schema.account import Acknowledged, AuthTokens, Code
 from schema.chat import Deleted, DeleteResult
 from schema.context import Info
 from schema.errors import (
     InvalidCredentials,
     InvalidInput,
     InvalidToken,
+    SecondFactorRequired,
     answers_problems,
     answers_problems_but_limits,
 )
@@ -27,7 +30,7 @@ ResetPasswordResult = Annotated[
     strawberry.union("ResetPasswordResult", description="The outcome of resetPassword."),
 ]
 ChangePasswordResult = Annotated[
-    AuthTokens | InvalidCredentials | InvalidInput,
+    AuthTokens | InvalidCredentials | InvalidInput | SecondFactorRequired,
     strawberry.union("ChangePasswordResult", description="The outcome of changePassword."),
 ]
 
@@ -46,7 +49,8 @@ class Login:
         "so every 15 minutes."
     )
     expires_at: datetime = strawberry.field(
-        description="When it ends unless it is refreshed, in UTC."
+        description="When it ends unless it is refreshed, in UTC. It never ends later than 90 days "
+        "(LOGIN_DAYS) after createdAt."
     )
     current: bool = strawberry.field(description="Whether this request comes from it.")
 
@@ -91,9 +95,10 @@ class PasswordMutation:
 
     @strawberry.mutation(
         description="Set a new password with the token from the link in our mail, which works once "
-        "and for one hour. All logins of the account end."
+        "and for one hour. All logins of the account end. While too many people log in, it is the "
+        "error RATE_LIMITED."
     )
-    @answers_problems
+    @answers_problems_but_limits
     async def reset_password(
         self,
         info: Info,
@@ -122,16 +127,22 @@ class PasswordMutation:
         new_password: Annotated[
             str, strawberry.argument(description="The new password, as in RegisterInput.")
         ],
+        code: Code = UNSET,
     ) -> ChangePasswordResult:
         return AuthTokens.from_data(
             await password_changes.change_password(
-                info.context.app, current_password=current_password, new_password=new_password
+                info.context.app,
+                current_password=current_password,
+                new_password=new_password,
+                code=given(code),
             )
         )
 
     @strawberry.mutation(
         description="End one of the viewer's logins: its tokens stop working at once, and what is "
-        "open with it is closed. Needs a login."
+        "open with it is closed. For another one than this, this one must be new enough, if the "
+        "server says so (SIGN_IN_AGAIN_MINUTES): else it is the error FORBIDDEN, whose extensions "
+        "have the reason SIGN_IN_AGAIN. Needs a login."
     )
     @answers_problems
     async def revoke_login(

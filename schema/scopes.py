@@ -1,4 +1,5 @@
-"""What programs may do with an API key: decided here, for every field of the roots."""
+"""What programs may do with an API key, and people without the second factor that they need:
+decided here, for every field of the roots."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from typing import Any, Final
 from graphql import GraphQLResolveInfo, GraphQLSchema
 
 from models.api_key import ApiScope
-from resolvers.errors import Forbidden
+from resolvers.context import Context
+from resolvers.errors import Forbidden, ForbiddenReason
+from texts import translate
 
 # A field that stands nowhere here is for people alone, and so is all that changes accounts or
 # decides who sees what. tests/schema/test_api_keys.py fails for a field that nobody decided on.
@@ -124,11 +127,37 @@ FOR_PEOPLE: Final = frozenset(
         "deleteGroup",
     ]
 )
+# What somebody may do who needs a second factor and has none: set it up, and what needs no login.
+FOR_SETTING_UP: Final = frozenset(
+    [
+        "me",
+        "secondFactor",
+        "beginSecondFactor",
+        "confirmSecondFactor",
+        "setLanguage",
+        "logout",
+        "login",
+        "refreshTokens",
+        "register",
+        "verifyEmail",
+        "resendVerification",
+        "requestPasswordReset",
+        "resetPassword",
+        "confirmEmailChange",
+        "signInProviders",
+        "beginSignIn",
+        "completeSignIn",
+        "confirmSignIn",
+        "publicConversation",
+    ]
+)
+SET_UP_FIRST: Final = "Set up a second factor first: your account needs one here."
 _SCOPES: Final = {name: scope for scope, names in FIELDS.items() for name in names}
 
 
 def guard_roots(schema: GraphQLSchema) -> None:
-    """Let every field of the roots look at the scopes of the key first, if there is one."""
+    """Let every field of the roots look first at the scopes of the key, if there is one, and at
+    whether the viewer must set up a second factor."""
     for root in (schema.query_type, schema.mutation_type):
         assert root is not None
         for name, field in root.fields.items():
@@ -145,7 +174,12 @@ def _guarded(name: str, resolve: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(resolve)
     def guarded(source: Any, info: GraphQLResolveInfo[Any], /, **arguments: Any) -> Any:
-        viewer = info.context.app.viewer
+        app: Context = info.context.app
+        viewer = app.viewer
+        if viewer is not None and viewer.needs_second_factor and name not in FOR_SETTING_UP:
+            raise Forbidden(
+                translate(SET_UP_FIRST, app.language), reason=ForbiddenReason.SECOND_FACTOR_NEEDED
+            )
         if viewer is not None and viewer.scopes is not None and scope not in viewer.scopes:
             raise Forbidden(
                 "An API key cannot do this; log in."

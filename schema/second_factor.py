@@ -21,6 +21,11 @@ from schema.errors import (
 @strawberry.type(description="Whether a login needs a code besides the password.")
 class SecondFactorState:
     enabled: bool = strawberry.field(description="Whether it is switched on and confirmed.")
+    required: bool = strawberry.field(
+        description="Whether the viewer needs one here (SECOND_FACTOR_REQUIRED). Who needs one and "
+        "has none can only set it up: everything else that needs a login is the error FORBIDDEN, "
+        "whose extensions have the reason SECOND_FACTOR_NEEDED."
+    )
     recovery_codes_left: int = strawberry.field(
         description="Recovery codes that were not used yet, of 10."
     )
@@ -68,7 +73,9 @@ class SecondFactorQuery:
     async def second_factor(self, info: Info) -> SecondFactorState:
         found = await second_factor.state(info.context.app)
         return SecondFactorState(
-            enabled=found.enabled, recovery_codes_left=found.recovery_codes_left
+            enabled=found.enabled,
+            required=found.required,
+            recovery_codes_left=found.recovery_codes_left,
         )
 
 
@@ -85,7 +92,7 @@ class SecondFactorMutation:
 
     @strawberry.mutation(
         description="Switch the second factor on with a code that the app shows. From then on "
-        "login needs a code. Needs a login."
+        "login needs a code, and the person's other logins end. Needs a login."
     )
     @answers_problems
     async def confirm_second_factor(
@@ -96,7 +103,8 @@ class SecondFactorMutation:
         return RecoveryCodes(codes=await second_factor.confirm(info.context.app, code))
 
     @strawberry.mutation(
-        description="Switch the second factor off; its secret and recovery codes are deleted. "
+        description="Switch the second factor off; its secret and recovery codes are deleted. If "
+        "the viewer needs one here, all their logins end, and the next one can set up another. "
         "Needs a login."
     )
     @answers_problems

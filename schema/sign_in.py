@@ -12,7 +12,7 @@ from models import sign_in as sign_in_table
 from resolvers.sign_in import linking, signing_in
 from resolvers.sign_in.flow import Arrival, FlowStart
 from schema.absent import given
-from schema.account import AuthTokens
+from schema.account import AuthTokens, Code
 from schema.chat import Deleted
 from schema.context import Info
 from schema.errors import (
@@ -105,7 +105,13 @@ CompleteSignInResult = Annotated[
     ),
 ]
 LinkSignInResult = Annotated[
-    SignInStart | InvalidInput | InvalidCredentials | EmailNotVerified | SignInFailed | RateLimited,
+    SignInStart
+    | InvalidInput
+    | InvalidCredentials
+    | SecondFactorRequired
+    | EmailNotVerified
+    | SignInFailed
+    | RateLimited,
     strawberry.union("LinkSignInResult", description="The outcome of linkSignIn."),
 ]
 CompleteLinkResult = Annotated[
@@ -234,6 +240,7 @@ class SignInMutation:
                 description="The viewer's password; absent only for who has none yet."
             ),
         ] = UNSET,
+        code: Code = UNSET,
     ) -> LinkSignInResult:
         return SignInStart.from_data(
             await linking.link_sign_in(
@@ -241,6 +248,7 @@ class SignInMutation:
                 provider=provider,
                 redirect_uri=redirect_uri,
                 password=given(password),
+                code=given(code),
             )
         )
 
@@ -264,7 +272,8 @@ class SignInMutation:
     @strawberry.mutation(
         description="Take one of the viewer's identities away: nobody signs in by it any more, and "
         "the logins that it has made end, this one included if it is one of them. A mail tells of "
-        "it. Refused if it is the only way to sign in. Needs a login."
+        "it. Refused if it is the only way to sign in, and, as with revokeLogin, after a "
+        "login that is too old. Needs a login."
     )
     @answers_problems
     async def unlink_sign_in(

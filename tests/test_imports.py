@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("web", "schema", "resolvers", "models", "rag", "jobs", "transport", "texts")
 MODULES = (
-    "server", "settings", "setting_files", "wiring", "commands", "backup_commands", "console",
+    "server", "settings", "account_settings", "setting_files", "wiring", "commands",
+    "backup_commands", "console",
 )  # fmt: skip
 # Imported by nothing before the port is open: each takes from tenths of a second to seconds.
 HEAVY = (

@@ -48,6 +48,12 @@ def fill(template: str, **values: object) -> Filled:
     return sentence
 
 
+def counted(one: str, many: str, **value: int) -> str:
+    """The entry for one, or that for many with its only place filled: "one second", "5 seconds"."""
+    (number,) = value.values()
+    return one if number == 1 else fill(many, **value)
+
+
 def translate(sentence: str, language: Language) -> str:
     """The sentence in another language; as it is if the catalogue does not have it."""
     template = sentence.template if isinstance(sentence, Filled) else sentence

@@ -220,10 +220,57 @@ PROBLEMS: Final[dict[str, tuple[str, str, str]]] = {
         "La contraseña no es correcta.",
         "Le mot de passe est incorrect.",
     ),
+    "Too many tries; wait one second.": (
+        "Zu viele Versuche; warten Sie eine Sekunde.",
+        "Demasiados intentos; espere un segundo.",
+        "Trop de tentatives ; attendez une seconde.",
+    ),
     "Too many tries; wait {seconds} seconds.": (
         "Zu viele Versuche; warten Sie {seconds} Sekunden.",
         "Demasiados intentos; espere {seconds} segundos.",
         "Trop de tentatives ; attendez {seconds} secondes.",
+    ),
+    "The password is little more than a name of this service or its company; please choose "
+    "another.": (
+        "Das Passwort ist kaum mehr als ein Name dieses Dienstes oder seiner Firma; bitte wählen "
+        "Sie ein anderes.",
+        "La contraseña es poco más que un nombre de este servicio o de su empresa; elija otra.",
+        "Le mot de passe n'est guère plus qu'un nom de ce service ou de son entreprise ; "
+        "choisissez-en un autre.",
+    ),
+    "This password was stolen somewhere and is on lists that attackers try; please choose "
+    "another.": (
+        "Dieses Passwort wurde irgendwo gestohlen und steht auf Listen, die Angreifer "
+        "ausprobieren; bitte wählen Sie ein anderes.",
+        "Esta contraseña fue robada en algún sitio y está en listas que los atacantes prueban; "
+        "elija otra.",
+        "Ce mot de passe a été volé quelque part et figure sur des listes que les attaquants "
+        "essaient ; choisissez-en un autre.",
+    ),
+    "Too many people are logging in now; wait one second.": (
+        "Gerade melden sich zu viele Personen an; warten Sie eine Sekunde.",
+        "Hay demasiadas personas iniciando sesión; espere un segundo.",
+        "Trop de personnes se connectent en ce moment ; attendez une seconde.",
+    ),
+    "Too many people are logging in now; wait {seconds} seconds.": (
+        "Gerade melden sich zu viele Personen an; warten Sie {seconds} Sekunden.",
+        "Hay demasiadas personas iniciando sesión; espere {seconds} segundos.",
+        "Trop de personnes se connectent en ce moment ; attendez {seconds} secondes.",
+    ),
+    "Log in again to do this: your login is too old for it.": (
+        "Melden Sie sich dafür neu an: Ihre Anmeldung ist zu alt.",
+        "Para hacer esto, vuelva a iniciar sesión: la actual es demasiado antigua.",
+        "Pour cela, reconnectez-vous : votre connexion est trop ancienne.",
+    ),
+    "Set up a second factor first: your account needs one here.": (
+        "Richten Sie erst einen zweiten Faktor ein: Ihr Konto braucht hier einen.",
+        "Configure antes un segundo factor: aquí su cuenta lo necesita.",
+        "Configurez d'abord un second facteur : votre compte en a besoin ici.",
+    ),
+    "Too many mails were asked for; wait one second.": (
+        "Es wurden zu viele E-Mails angefordert; warten Sie eine Sekunde.",
+        "Se han pedido demasiados correos; espere un segundo.",
+        "Trop d'e-mails ont été demandés ; attendez une seconde.",
     ),
     "Too many mails were asked for; wait {seconds} seconds.": (
         "Es wurden zu viele E-Mails angefordert; warten Sie {seconds} Sekunden.",

@@ -18,9 +18,15 @@ BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 def rows() -> list[tuple[str, str, str]]:
     """Name, default as it is written in .env, and description of every variable."""
     found = []
-    for name, field in Settings.model_fields.items():
+    # Those of the server first: a class begins with the fields of what it is made from.
+    fields = sorted(
+        Settings.model_fields.items(), key=lambda f: f[0] not in Settings.__annotations__
+    )
+    for name, field in fields:
         default = field.default
-        if isinstance(default, SecretStr):
+        if default is None:
+            default = ""
+        elif isinstance(default, SecretStr):
             default = default.get_secret_value()
         elif isinstance(default, tuple):
             default = ",".join(default)

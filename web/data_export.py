@@ -13,7 +13,8 @@ from starlette.routing import Route
 from resolvers.account import authenticate
 from resolvers.context import Context, Services
 from resolvers.data_export import begin_export
-from resolvers.errors import RateLimited
+from resolvers.errors import ForbiddenReason, RateLimited
+from schema.scopes import SET_UP_FIRST
 from transport.endpoint import request_id
 
 PATH = "/account/data"
@@ -37,6 +38,15 @@ async def _export(request: Request) -> Response:
     if viewer.scopes is not None:
         return JSONResponse(
             {"code": "FORBIDDEN", "message": "An API key cannot do this; log in."}, status_code=403
+        )
+    if viewer.needs_second_factor:
+        return JSONResponse(
+            {
+                "code": "FORBIDDEN",
+                "reason": ForbiddenReason.SECOND_FACTOR_NEEDED.value,
+                "message": SET_UP_FIRST,
+            },
+            status_code=403,
         )
     try:
         pieces = await begin_export(context)

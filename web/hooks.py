@@ -100,7 +100,7 @@ class ApplicationHooks:
     async def may_send_more(self, connection: Connection) -> bool:
         """Large bodies hold texts of documents and manifests, which editors send."""
         viewer, _ = await self._authenticate(connection)
-        if viewer is None or viewer.user.role not in EDITORS:
+        if viewer is None or viewer.needs_second_factor or viewer.user.role not in EDITORS:
             return False
         return viewer.scopes is None or ApiScope.DOCUMENTS in viewer.scopes
 

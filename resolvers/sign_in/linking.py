@@ -12,11 +12,13 @@ from models.login import Login
 from models.security_event import EventKind
 from models.sign_in import SignInIdentity
 from models.user import User
-from resolvers.account import end_logins
+from resolvers.login_ends import end_logins
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import EmailNotVerified, InvalidInput, NotFound
+from resolvers.fresh_login import require_fresh_login
 from resolvers.password_confirmation import confirm_password
+from resolvers.second_factor import require_code
 from resolvers.sign_in.flow import Arrival, FlowStart, begin_flow, end_flow
 from resolvers.sign_in.signing_in import add_identity, tell_linked
 from texts import fill
@@ -37,22 +39,28 @@ async def list_identities(context: Context) -> list[SignInIdentity]:
 
 
 async def link_sign_in(
-    context: Context, *, provider: str, redirect_uri: str, password: str | None
+    context: Context,
+    *,
+    provider: str,
+    redirect_uri: str,
+    password: str | None,
+    code: str | None = None,
 ) -> FlowStart:
-    """Where to send the viewer to link another identity. Who has a password gives it: a stolen
-    access token must not become a way in that stays.
+    """Where to send the viewer to link another identity. Who has a password gives it, and a code of
+    the second factor: a stolen access token must not become a way in that stays.
 
     Raises:
         Unauthenticated
         EmailNotVerified: an account whose address is not confirmed may be a stranger's, who would
             keep the link once the address's owner has come.
-        InvalidCredentials, InvalidInput, RateLimited, SignInFailed
+        InvalidCredentials, SecondFactorRequired, InvalidInput, RateLimited, SignInFailed
     """
     viewer = context.require_viewer()
     if viewer.user.email_verified_at is None:
         raise EmailNotVerified
     if viewer.user.password_hash:
         await confirm_password(context, viewer, password or "")
+    await require_code(context, viewer.user, code)
     return await begin_flow(
         context, provider=provider, redirect_uri=redirect_uri, linking=viewer.user
     )
@@ -104,11 +112,13 @@ async def unlink_sign_in(context: Context, identity_id: UUID | None) -> UUID:
 
     Raises:
         Unauthenticated
+        Forbidden: this login was made too long ago.
         NotFound: there is none, or it is not the viewer's.
         InvalidInput: nothing else would be left to sign in with.
     """
     viewer = context.require_viewer()
     services = context.services
+    require_fresh_login(context)
     async with services.store.transaction():
         # Two at once must not take away the last two.
         await services.store.lock_name(f"identities {viewer.id}")

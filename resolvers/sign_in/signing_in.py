@@ -76,7 +76,7 @@ async def complete_sign_in(context: Context, arrival: Arrival) -> AuthTokensData
             login_ends_at=origin.ends_at,
         )
         raise
-    return await _begin(context, user, origin)
+    return await _begin(context, user, origin, factor_shown=False)
 
 
 async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthTokensData:
@@ -94,17 +94,20 @@ async def confirm_sign_in(context: Context, flow_token: str, code: str) -> AuthT
     if user is None or row.identity_id is None:
         raise unusable_flow()
     await _require_admitted(context, user)
-    await second_factor.require_code(context, user, code)
+    shown = await second_factor.require_code(context, user, code)
     if not await SignInFlow.filter(id=row.id, done_at__isnull=True).update(
         done_at=services.clock.now()
     ):
         raise unusable_flow()
-    return await _begin(context, user, SignInOrigin(row.identity_id, row.sid, row.login_ends_at))
+    origin = SignInOrigin(row.identity_id, row.sid, row.login_ends_at)
+    return await _begin(context, user, origin, factor_shown=shown)
 
 
-async def _begin(context: Context, user: User, origin: SignInOrigin) -> AuthTokensData:
+async def _begin(
+    context: Context, user: User, origin: SignInOrigin, *, factor_shown: bool
+) -> AuthTokensData:
     try:
-        return await begin_login(context, user, sign_in=origin)
+        return await begin_login(context, user, factor_shown=factor_shown, sign_in=origin)
     except IntegrityError:
         # The identity was unlinked, or the account deleted, at the same moment.
         raise unusable_flow() from None

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Collection
 from contextlib import ExitStack
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -71,7 +72,7 @@ class World:
     async def sign_in(self) -> Login:
         now = self.clock.now()
         return await Login.create(
-            user=self.user, last_used_at=now, expires_at=now.replace(year=2031)
+            user=self.user, created_at=now, last_used_at=now, expires_at=now.replace(year=2031)
         )
 
     def grant(self, stack: ExitStack, login: Login | None = None) -> Grant:
@@ -289,6 +290,33 @@ async def test_a_database_that_is_away_ends_nothing(
             await Login.filter(id=world.login.id).update(revoked_at=world.clock.now())
             await eventually(lambda: grant.lost is AccessEndReason.LOGGED_OUT)
     finally:
+        await world.watch.stop()
+
+
+async def test_a_login_ends_though_it_is_used(world: World) -> None:
+    """90 days after it was made its streams and connections end; a key's go on to its own end."""
+    now = world.clock.now()
+    key = await Login.create(
+        user=world.user,
+        created_at=now,
+        last_used_at=now,
+        expires_at=now + timedelta(days=365),
+        is_key=True,
+    )
+    world.devices.open = {world.login.id, key.id}
+    with ExitStack() as stack:
+        world.watch.start(world.devices)
+        mine, program = world.grant(stack), world.grant(stack, key)
+        world.clock.forward(days=90, seconds=-1)
+        await world.watch.check()
+        assert (mine.lost, program.lost) == (None, None)
+        world.clock.forward(seconds=1)
+        await world.watch.check()
+        assert (mine.lost, program.lost) == (AccessEndReason.LOGGED_OUT, None)
+        await eventually(lambda: world.devices.closed == [{world.login.id}])
+        world.clock.forward(days=275)
+        await world.watch.check()
+        assert program.lost is AccessEndReason.LOGGED_OUT
         await world.watch.stop()
 
 

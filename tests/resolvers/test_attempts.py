@@ -43,7 +43,8 @@ async def guess(context: Context, password: str = "wrong password", email: str =
     if not isinstance(caught.value, RateLimited):
         return 0
     seconds = caught.value.retry_after_seconds
-    assert caught.value.message == f"Too many tries; wait {seconds} seconds."
+    told = "one second" if seconds == 1 else f"{seconds} seconds"
+    assert caught.value.message == f"Too many tries; wait {told}."
     return seconds
 
 

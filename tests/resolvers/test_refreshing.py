@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from models.api_key import ApiScope
 from models.login import Login, RefreshToken
 from models.user import User
 from resolvers import account, registration
@@ -16,6 +17,8 @@ from resolvers.errors import (
     InvalidToken,
     Unauthenticated,
 )
+from resolvers.logins import list_logins
+from resolvers.own_keys import create_api_key
 from resolvers.tokens import TokenService
 from tests.clock import RunningClock
 from tests.resolvers.conftest import EMAIL, PASSWORD, as_viewer, mailed_token
@@ -35,6 +38,59 @@ async def test_refresh(context: Context, tokens: AuthTokensData, clock: RunningC
     clock.forward(days=29)
     assert (await account.refresh_tokens(context, fresh.refresh_token)).user.id == row.user_id
     assert await RefreshToken.filter(used_at__isnull=True).count() == 1
+
+
+async def test_a_login_ends_though_it_is_used(
+    context: Context, tokens: AuthTokensData, clock: RunningClock
+) -> None:
+    """However often it is refreshed, 90 days after it was made it is over: the client is told when,
+    no token of it counts from then on, and a new login is possible."""
+    began = (await Login.get()).created_at
+    end = began + timedelta(days=90)
+    latest = tokens
+    while clock.time < end - timedelta(days=20):
+        clock.forward(days=20)
+        latest = await account.refresh_tokens(context, latest.refresh_token)
+    assert latest.refresh_token_expires_at == end
+    assert (await Login.get()).expires_at == end
+    clock.time = end - timedelta(minutes=5)
+    latest = await account.refresh_tokens(context, latest.refresh_token)
+    assert latest.refresh_token_expires_at == end
+    assert (await account.authenticate(context.services, latest.access_token))[0] is not None
+    viewer = await as_viewer(context, latest.access_token)
+    assert len(await list_logins(viewer)) == 1
+    clock.time = end
+    found = await account.authenticate(context.services, latest.access_token)
+    assert found == (None, "This login was ended; log in again.")
+    with pytest.raises(InvalidToken):
+        await account.refresh_tokens(context, latest.refresh_token)
+    assert await list_logins(viewer) == []
+    await account.login(context, email=EMAIL, password=PASSWORD)
+
+
+async def test_a_shorter_life_counts_at_once(
+    context: Context, services: Services, tokens: AuthTokensData, clock: RunningClock
+) -> None:
+    """Also for logins that were made when they might live longer; keys for programs keep their
+    own end."""
+    viewer = await as_viewer(context, tokens.access_token)
+    key, _ = await create_api_key(
+        viewer, name="nightly", scopes=[ApiScope.READ], expires_in_days=365
+    )
+    rules = AccountRules(login_lifetime=timedelta(hours=1), login_idle=timedelta(minutes=30))
+    short = replace(context, services=replace(services, rules=rules))
+    clock.forward(minutes=14)
+    fresh = await account.refresh_tokens(short, tokens.refresh_token)
+    assert fresh.refresh_token_expires_at - clock.time < timedelta(minutes=30)
+    clock.forward(minutes=30)
+    with pytest.raises(InvalidToken):
+        await account.refresh_tokens(short, fresh.refresh_token)
+    other = await account.login(context, email=EMAIL, password=PASSWORD)
+    clock.forward(minutes=61)
+    with pytest.raises(InvalidToken):
+        await account.refresh_tokens(short, other.refresh_token)
+    assert await account.refresh_tokens(context, other.refresh_token)
+    assert (await account.authenticate(short.services, key))[0] is not None
 
 
 async def test_replay(

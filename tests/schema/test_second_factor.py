@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +19,9 @@ from models.outbox_mail import OutboxMail
 from models.second_factor import RecoveryCode, SecondFactor
 from models.user import User
 from rag.embedding.fake import FakeEmbedder
-from tests.application import PASSWORD, Running, running_app, test_settings
+from resolvers import second_factor
+from resolvers.tokens import hash_opaque_token
+from tests.application import PASSWORD, Running, copy_sqlite, running_app, test_settings
 from tests.clock import SettableClock
 
 pytestmark = pytest.mark.anyio
@@ -128,7 +132,7 @@ async def test_recovery_codes_count_once(factor: Factor) -> None:
     """They stand in for the app, in any case and without hyphens; only their hashes are kept."""
     first, second = factor.recovery[:2]
     assert len(set(factor.recovery)) == 10
-    assert all(len(code.replace("-", "")) == 24 for code in factor.recovery)
+    assert all(re.fullmatch("([a-z2-7]{4}-){6}[a-z2-7]{4}", code) for code in factor.recovery)
     assert (await factor.login(first))["__typename"] == "AuthTokens"
     assert await factor.login(first) == WRONG
     typed = second.replace("-", " ").upper()
@@ -139,6 +143,67 @@ async def test_recovery_codes_count_once(factor: Factor) -> None:
     kept = await RecoveryCode.all()
     assert len(kept) == 10
     assert not any(code in repr([vars(row) for row in kept]) for code in factor.recovery)
+
+
+async def test_recovery_codes_of_before(factor: Factor) -> None:
+    """Those of 24 letters, which older versions made, go on to work once."""
+    old = "abcd-efgh-ijkl-mnop-qrst-uvwx"
+    factor.app.services.store.bind()
+    user = await User.get(email=EMAIL)
+    hashed = hash_opaque_token(old.replace("-", ""))
+    await RecoveryCode.create(user=user, code_hash=hashed)
+    assert (await factor.login(old))["__typename"] == "AuthTokens"
+    assert await factor.login(old) == WRONG
+
+
+def test_recovery_codes_have_enough_bits() -> None:
+    """Each of their letters is one of 32, chosen by itself: 140 bits. None is rarer than others."""
+    codes = [second_factor._new_recovery_code().replace("-", "") for _ in range(400)]
+    assert {len(code) for code in codes} == {28}
+    assert len(set(codes)) == 400
+    counts = Counter("".join(codes))
+    assert len(counts) == 32
+    assert math.log2(32) * 28 >= 128
+    # 350 are expected of each; eight standard deviations are 147.
+    assert all(abs(number - 350) < 147 for number in counts.values())
+
+
+async def test_a_strict_server_takes_the_present_code_alone(
+    empty_sqlite: Path, tmp_path: Path, clock: SettableClock
+) -> None:
+    """With STRICT_TOTP a code lives for 30 seconds: neither the one before nor the next one counts,
+    and not even for switching it on."""
+    (tmp_path / "kb").mkdir()
+    settings = test_settings(tmp_path, copy_sqlite(empty_sqlite, tmp_path), strict_totp=True)
+    async with running_app(settings, embedder=FakeEmbedder(), clock=clock) as app:
+        factor = Factor(app, clock, await app.login(EMAIL))
+        factor.secret = (await factor.do(BEGIN, p=PASSWORD))["secret"]
+        for steps in (-1, 1):
+            early = await factor.do(CONFIRM, c=factor.code(steps))
+            assert early["__typename"] == "InvalidInput"
+        assert (await factor.do(CONFIRM, c=factor.code()))["__typename"] == "RecoveryCodes"
+        clock.forward(seconds=60)
+        assert await factor.login(factor.code(-1)) == WRONG
+        assert await factor.login(factor.code(1)) == WRONG
+        assert (await factor.login(factor.code()))["__typename"] == "AuthTokens"
+        shown = factor.code(1)
+        clock.forward(seconds=59)  # the clock stood at the begin of a step
+        assert factor.code() == shown
+        clock.forward(seconds=1)
+        assert await factor.login(shown) == WRONG
+
+
+async def test_other_logins_end_with_the_factor(factor: Factor) -> None:
+    """Whoever was logged in with the password alone, on another device, has not shown the code:
+    they are out once the factor is switched on. Who switched it on stays."""
+    await factor.do(DISABLE, p=PASSWORD, c=factor.code())
+    other = (await factor.login())["accessToken"]
+    factor.secret = (await factor.do(BEGIN, p=PASSWORD))["secret"]
+    assert (await factor.app.data("{ me { email } }", token=other))["me"]["email"] == EMAIL
+    factor.clock.forward(seconds=60)
+    assert (await factor.do(CONFIRM, c=factor.code()))["__typename"] == "RecoveryCodes"
+    assert await factor.app.code("{ me { id } }", token=other) == "UNAUTHENTICATED"
+    assert (await factor.do(STATE))["enabled"] is True
 
 
 async def test_guessing_is_limited(factor: Factor, clock: SettableClock) -> None:

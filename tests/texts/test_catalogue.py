@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from rag import errors
 from rag.generation import retrying
 from resolvers import mail_texts, rates
+from resolvers.fresh_login import SIGN_IN_AGAIN
 from resolvers.replies import log, run
 from schema.errors import INVALID_EMAIL
-from texts import Language, fill, preferred_language, translate
+from schema.scopes import SET_UP_FIRST
+from texts import Language, counted, fill, preferred_language, translate
 from texts.catalogue import CATALOGUE, OTHERS, PLACE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,6 +41,10 @@ def template(node: ast.expr) -> list[str]:
         case ast.Call(func=ast.Name(id="fill"), args=[ast.Constant(value=str(text))]):
             named = sorted(str(keyword.arg) for keyword in node.keywords)
             return [text if sorted(set(PLACE.findall(text))) == named else ast.unparse(node)]
+        case ast.Call(func=ast.Name(id="counted"), args=[one, ast.Constant(value=str(text))]):
+            named = sorted(str(keyword.arg) for keyword in node.keywords)
+            many = text if sorted(set(PLACE.findall(text))) == named else ast.unparse(node)
+            return [*template(one), many]
         case ast.IfExp(body=body, orelse=orelse):
             return [*template(body), *template(orelse)]
     return []
@@ -79,6 +85,7 @@ def test_every_failure_and_mail_is_in_the_catalogue() -> None:
     }
     failures |= {retrying.BLOCKED_ANSWER, retrying.BLOCKED_QUESTION, retrying.QUOTA_USED_UP}
     failures |= {run.NO_KNOWLEDGE, run.FAILURE, run.INTERRUPTED, log.UNSTORABLE, INVALID_EMAIL}
+    failures |= {SIGN_IN_AGAIN, SET_UP_FIRST}
     failures |= {rates.TOO_FAST, rates.BUDGET_SPENT}
     assert failures - CATALOGUE.keys() == set()
     for language in OTHERS:
@@ -100,6 +107,20 @@ def test_every_failure_and_mail_is_in_the_catalogue() -> None:
             assert "If " not in mail.text
             assert f'<html lang="{language}">' in mail.html
             assert translate(mail_texts.COPY, language) in mail.html
+
+
+@pytest.mark.parametrize("english", [text for text in CATALOGUE if "{seconds}" in text])
+def test_one_second_has_its_own_sentence(english: str) -> None:
+    """Nobody is told to wait "1 seconds": for each sentence with seconds there is one for one."""
+    one = english.replace("{seconds} seconds", "one second")
+    assert counted(one, english, seconds=1) == one
+    assert counted(one, english, seconds=2) == english.format(seconds=2)
+    assert counted(one, english, seconds=0) == english.format(seconds=0)
+    words = ("eine Sekunde.", "un segundo.", "une seconde.")
+    plurals = ("2 Sekunden.", "2 segundos.", "2 secondes.")
+    for language, word, plural in zip(OTHERS, words, plurals, strict=True):
+        assert translate(counted(one, english, seconds=1), language).endswith(word)
+        assert translate(counted(one, english, seconds=2), language).endswith(plural)
 
 
 @pytest.mark.parametrize("english", CATALOGUE)
