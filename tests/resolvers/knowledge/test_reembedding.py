@@ -161,7 +161,7 @@ async def test_own_changes_are_not_taken_for_those_of_others(
         await read.wait()
         await take_over(*change)
 
-    knowledge._take_over = taking  # type: ignore[method-assign]
+    knowledge._take_over = taking  # type: ignore[assignment,method-assign]
     source = stored_source(document, document.content + " And more.")
     await knowledge.put(document, source, content_hash="new")
     assert await looking[0] is False
