@@ -7,7 +7,6 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +30,7 @@ from resolvers.knowledge.counting import Counting, IndexProgress, count_by_statu
 from resolvers.knowledge.deleting import Deletion
 from resolvers.knowledge.gathering import Gathering
 from resolvers.knowledge.lanes import Lanes
+from resolvers.knowledge.old_index import OldIndex
 from resolvers.knowledge.passages import (
     DocumentRows,
     PassageRows,
@@ -58,14 +58,6 @@ log = logging.getLogger("groundql.knowledge")
 _INLINE_CHANGE = 40
 _INLINE_CHANGE_LIMIT = 5_000
 _REMOVED_AT_ONCE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class OldIndex:
-    """What answers while everything is embedded again: another model and its passages."""
-
-    embedding: EmbeddingService
-    index: KnowledgeIndex
 
 
 class KnowledgeBase:
@@ -230,6 +222,10 @@ class KnowledgeBase:
             return False
         async with self._writing:
             revision = await read_revision()
+            if revision == self._seen_revision:
+                return False  # it was an own change, which the index did not have yet
+            if self._old is not None:
+                await self._old.follow()
             entries, vectors = await read_vectors(self.model_key, self.embedding.identity.dimension)
             fresh = await asyncio.to_thread(self._new_index)
             await asyncio.to_thread(fresh.add, entries, vectors)

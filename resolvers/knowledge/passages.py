@@ -215,6 +215,15 @@ async def read_vectors(model_key: str, dimension: int) -> tuple[list[IndexEntry]
     return entries, vectors.reshape(len(entries), dimension)
 
 
+async def read_places(model_key: str) -> dict[str, str]:
+    """The collections, as the index names them, of all documents with passages of this model."""
+    rows = Chunk.filter(embedding_model=model_key, document__deleted_at__isnull=True).distinct()
+    return {
+        str(id): collection_key(collection)
+        for id, collection in await rows.values_list("document_id", "document__collection_id")
+    }
+
+
 async def _all_chunks(model_key: str, columns: tuple[str, ...]) -> Any:
     last = 0
     while True:

@@ -17,7 +17,8 @@ from rag.embedding.service import EmbeddingService
 from rag.errors import EmbeddingError
 from rag.index.knowledge import KnowledgeIndex
 from rag.types import SourceDocument
-from resolvers.knowledge.base import KnowledgeBase, OldIndex
+from resolvers.knowledge.base import KnowledgeBase
+from resolvers.knowledge.old_index import OldIndex
 from resolvers.knowledge.passages import read_vectors
 
 log = logging.getLogger("groundql.knowledge")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.chunk import Chunk
+from models.collection import Audience, Collection
 from models.document import Document
 from models.store import Store
 from rag.embedding.base import Embedder
 from rag.embedding.fake import FakeEmbedder
 from rag.types import SourceDocument
+from resolvers.knowledge import base
 from resolvers.knowledge.base import KnowledgeBase
 from resolvers.knowledge.reembedding import Reembedding, stored_source
+from resolvers.knowledge.storing import read_revision
 from tests.application import test_settings, write_documents
 from wiring import Parts, create_knowledge, create_reembedding, prepare_knowledge
 
@@ -104,6 +109,63 @@ async def test_the_old_model_answers_until_the_new_index_is_whole(world: World) 
         old.identity.key,
     }
     await reembedding.close()
+    await world.close(knowledge)
+
+
+async def test_the_old_index_follows_other_processes(world: World) -> None:
+    """What another process moves or deletes is so for the old model, too: a document that went to a
+    closed collection is not found by those who saw it before."""
+    knowledge, reembedding = world.open(FakeEmbedder(dimension=32), FakeEmbedder())
+    knowledge.embedding.start()
+    await knowledge.open()
+    assert await reembedding.begin() is True
+    knowledge.announce_ready()
+    other, _ = world.open(FakeEmbedder())
+    other.embedding.start()
+    await other.open()
+    shipping, returns = [await Document.get(title=name) for name in ("Shipping", "Returns")]
+    closed = await Collection.create(name="Board", audience=Audience.NAMED)
+    await other.move([shipping.id], closed.id)
+    assert await other.remove(returns)
+    assert await knowledge.catch_up() is True
+    index = (await knowledge.pipeline()).index
+    assert index is not knowledge.index
+    places = {one.document_id: one.collection for one in index.properties()}
+    assert places[str(shipping.id)] == str(closed.id)
+    assert str(returns.id) not in places
+    assert len(places) == 3
+    await reembedding.close()
+    for one in (knowledge, other):
+        await world.close(one)
+
+
+async def test_own_changes_are_not_taken_for_those_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks between the commit and the index waits, and then finds nothing to read."""
+    knowledge, _ = world.open(FakeEmbedder())
+    knowledge.embedding.start()
+    await knowledge.open()
+    index, document = knowledge.index, await Document.get(title="Returns")
+    looking: list[asyncio.Task[bool]] = []
+    take_over, read = knowledge._take_over, asyncio.Event()
+
+    async def reading() -> int:
+        revision = await read_revision()
+        read.set()
+        return revision
+
+    async def taking(*change: Any) -> None:
+        monkeypatch.setattr(base, "read_revision", reading)
+        looking.append(asyncio.create_task(knowledge.catch_up()))
+        await read.wait()
+        await take_over(*change)
+
+    knowledge._take_over = taking  # type: ignore[assignment,method-assign]
+    source = stored_source(document, document.content + " And more.")
+    await knowledge.put(document, source, content_hash="new")
+    assert await looking[0] is False
+    assert knowledge.index is index
     await world.close(knowledge)
 
 
