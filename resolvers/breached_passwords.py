@@ -24,8 +24,8 @@ class BreachedPasswords:
     """A file in the form of Pwned Passwords: a line for each password, sorted, with its SHA-1 in
     upper-case hexadecimal, a colon, and how often it was found.
 
-    It is searched where it lies, by halves: about 36 reads of 110 bytes in the whole set of some
-    40 GB, and no memory. Safe to use from several threads.
+    It is searched where it lies, by halves: a read of 110 bytes for each doubling of its lines, so
+    some 30 for a billion, and no memory. Safe to use from several threads.
     """
 
     def __init__(self, path: Path) -> None:

@@ -128,8 +128,9 @@ class RegisterInput:
         description="The address to log in with; case does not matter. At most 254 characters."
     )
     password: str = strawberry.field(
-        description="8 to 128 characters of any kind, not among the most common passwords and not "
-        "the address or the name."
+        description="8 to 128 characters of any kind: not among the most common passwords, not the "
+        "address or the name, not little more than a name of the service, and not a stolen one, if "
+        "the server has a list of those."
     )
     display_name: str | None = strawberry.field(
         default=strawberry.UNSET,
