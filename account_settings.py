@@ -14,6 +14,25 @@ from resolvers.forbidden_words import MIN_LETTERS, compact
 class AccountSettings(BaseSettings):
     """A part of `Settings`."""
 
+    require_verified_email: bool = Field(
+        False, description="Refuse the login until the address is verified."
+    )
+    refresh_grace: float = Field(
+        10.0,
+        ge=0,
+        le=60,
+        description="Seconds in which a used refresh token gives the same pair again, for a client "
+        "that lost the answer. After that, or once the new one was used, it ends the login.",
+    )
+    mails_per_mailbox: int = Field(
+        10, ge=1, le=1_000, description="Mails about accounts to one address per hour."
+    )
+    mails_per_network: int = Field(
+        300,
+        ge=1,
+        le=1_000_000,
+        description="Mails about accounts that one network address may ask for per hour.",
+    )
     password_forbidden_words: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Words that a password must not be made of, separated by commas: company, "

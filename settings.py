@@ -285,9 +285,6 @@ class Settings(AccountSettings):
     email_from: str = Field(
         "GroundQL <noreply@localhost>", description="Sender of the server's mails."
     )
-    require_verified_email: bool = Field(
-        False, description="Refuse the login until the address is verified."
-    )
     oidc_providers: SecretStr = Field(
         SecretStr(""),
         description="Providers of OpenID Connect: a JSON object of name to issuer, client_id, "
@@ -297,22 +294,6 @@ class Settings(AccountSettings):
         (),
         description="Addresses of front ends that people come back to from a provider, separated "
         "by commas, such as https://shop.example/signed-in. Each must be exactly the same.",
-    )
-    refresh_grace: float = Field(
-        10.0,
-        ge=0,
-        le=60,
-        description="Seconds in which a used refresh token gives the same pair again, for a client "
-        "that lost the answer. After that, or once the new one was used, it ends the login.",
-    )
-    mails_per_mailbox: int = Field(
-        10, ge=1, le=1_000, description="Mails about accounts to one address per hour."
-    )
-    mails_per_network: int = Field(
-        300,
-        ge=1,
-        le=1_000_000,
-        description="Mails about accounts that one network address may ask for per hour.",
     )
     retention_days: int = Field(
         30,

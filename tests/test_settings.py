@@ -6,16 +6,20 @@ import hashlib
 import json
 import os
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+import server
+from resolvers.account_rules import AccountRules, SecondFactorFor
 from setting_files import load_secret_key, load_trusted_documents
 from settings import (
     Settings,
     SettingsError,
     load_settings,
 )
+from wiring import create_account_rules
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +66,12 @@ def test_everything_has_a_default() -> None:
         ("LOG_FORMAT", "xml"),
         ("REQUIRE_VERIFIED_EMAIL", "perhaps"),
         ("FIRST_TOKEN_TIMEOUT", "0"),
+        ("PASSWORD_FORBIDDEN_WORDS", "shop, a-b"),
+        ("SECOND_FACTOR_REQUIRED", "admins"),
+        ("STRICT_TOTP", "perhaps"),
+        ("LOGIN_DAYS", "0"),
+        ("LOGIN_IDLE_DAYS", "nan"),
+        ("SIGN_IN_AGAIN_MINUTES", "-1"),
     ],
 )
 def test_a_wrong_value_is_told_in_one_sentence(
@@ -161,3 +171,37 @@ def test_trusted_documents_are_checked(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SettingsError, match="TRUSTED_DOCUMENTS"):
         load_trusted_documents(settings)
+
+
+def test_the_rules_of_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default nothing is asked of a newcomer; each setting reaches its rule."""
+    assert create_account_rules(load_settings()) == AccountRules()
+    for name, value in {
+        "SECOND_FACTOR_REQUIRED": "editors",
+        "STRICT_TOTP": "true",
+        "LOGIN_DAYS": "0.5",
+        "LOGIN_IDLE_DAYS": "0.02",
+        "SIGN_IN_AGAIN_MINUTES": "10",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert create_account_rules(load_settings()) == AccountRules(
+        login_lifetime=timedelta(hours=12),
+        login_idle=timedelta(days=0.02),
+        fresh_login=timedelta(minutes=10),
+        second_factor_for=SecondFactorFor.EDITORS,
+        strict_totp=True,
+    )
+
+
+def test_a_missing_file_of_stolen_passwords_stops_every_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is made: no folder, no database."""
+    monkeypatch.setenv("BREACHED_PASSWORDS", "gone.txt")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdef0123456789abcdeX")
+    for command in ("migrate", "serve", "create-admin a@b.example"):
+        assert server.main(command.split()) == 2
+    said = capsys.readouterr()
+    assert "BREACHED_PASSWORDS gone.txt cannot be used: No such file" in said.out + said.err
+    assert not (tmp_path / "data").exists()

@@ -9,8 +9,9 @@ import jwt
 import pytest
 
 from models.login import Login, RefreshToken
+from models.second_factor import SecondFactor
 from models.user import User
-from resolvers import account, registration
+from resolvers import account, registration, second_factor
 from resolvers.account import AuthTokensData
 from resolvers.context import Context, Services, Viewer
 from resolvers.email_verification import verify_email
@@ -18,6 +19,7 @@ from resolvers.errors import (
     EmailNotVerified,
     InvalidCredentials,
     InvalidToken,
+    SecondFactorRequired,
 )
 from resolvers.passwords import PasswordHasher
 from resolvers.tokens import hash_opaque_token
@@ -200,3 +202,20 @@ async def test_secrets_do_not_reach_the_database(
     assert PASSWORD.encode() not in stored
     assert tokens.refresh_token.encode() not in stored
     assert tokens.access_token.encode() not in stored
+
+
+async def test_a_login_that_races_with_a_second_factor(context: Context, anna: User) -> None:
+    """Whoever was let through without a code has no login if the factor was switched on before it
+    was made; with the code shown it is."""
+    assert await second_factor.require_code(context, anna, None) is False
+    await SecondFactor.create(
+        user=anna,
+        secret="sealed",
+        tries_since=context.services.clock.now(),
+        confirmed_at=context.services.clock.now(),
+    )
+    with pytest.raises(SecondFactorRequired):
+        await account.begin_login(context, anna, factor_shown=False)
+    assert await Login.all().count() == 0
+    await account.begin_login(context, anna, factor_shown=True)
+    assert await Login.all().count() == 1

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.store import Store
+from models.user import User
+from resolvers import account, password_changes, registration, roles
+from resolvers.audit import Origin
+from resolvers.context import Context
 from resolvers.errors import InvalidInput
 from resolvers.forbidden_words import ForbiddenWords, compact, words_of_service
 from resolvers.password_rules import PasswordRules
+from tests.resolvers.conftest import EMAIL, PASSWORD, as_viewer, mailed_token
 
 MESSAGE = (
     "The password is little more than a name of this service or its company; please choose another."
@@ -96,6 +104,46 @@ async def test_without_words_nothing_is_refused(anyio_backend: str) -> None:
     """An empty list changes nothing."""
     await PasswordRules().check("GroundQL", "a@b.example")
     assert list(ForbiddenWords(["", "ab", "-!-"])) == []
+
+
+@pytest.mark.anyio
+async def test_every_way_to_a_password_asks(context: Context, anna: User, store: Store) -> None:
+    """Registering, changing, resetting and the command for the first administrator refuse them, and
+    change nothing; a login with a password of before goes on."""
+    services = replace(context.services, password_rules=PasswordRules(shop()))
+    ruled = replace(context, services=services)
+    tokens = await account.login(ruled, email=EMAIL, password=PASSWORD)
+    viewer = await as_viewer(ruled, tokens.access_token)
+    await password_changes.request_password_reset(ruled, EMAIL)
+    token = await mailed_token(EMAIL)
+    before = (await User.get()).password_hash
+    bad = "Shop-2026!"
+    with pytest.raises(InvalidInput) as registered:
+        await registration.register(ruled, email="new@example.com", password=bad)
+    with pytest.raises(InvalidInput) as changed:
+        await password_changes.change_password(viewer, current_password=PASSWORD, new_password=bad)
+    with pytest.raises(InvalidInput) as reset:
+        await password_changes.reset_password(ruled, token, bad)
+    with pytest.raises(InvalidInput) as made:
+        await roles.create_admin(
+            store,
+            services.clock,
+            services.passwords,
+            services.password_rules,
+            email="adam@example.com",
+            password=bad,
+            origin=Origin(),
+        )
+    caught = [registered, changed, reset, made]
+    assert [one.value.message for one in caught] == [MESSAGE] * 4
+    assert [one.value.field for one in caught] == [
+        "password",
+        "newPassword",
+        "newPassword",
+        "password",
+    ]
+    assert (await User.get()).password_hash == before
+    await password_changes.reset_password(ruled, token, "the shopkeeper sings")
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=8), max_size=5))

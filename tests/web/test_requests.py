@@ -135,7 +135,7 @@ async def test_a_line_for_each_operation_of_a_socket(app: Running) -> None:
 async def test_errors_of_ours_can_be_quoted(app: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their extensions name the request as the response's header and the log do."""
     token = await app.login()
-    monkeypatch.setattr(Services, "rules", None)
+    monkeypatch.setattr(Services, "attempts", None)
     with logged() as lines:
         response = await app.http.post(
             app.url,
