@@ -31,12 +31,18 @@ class Deletion:
         With `keep_path`, the folder's synchronisation leaves their files alone until they change.
         With `collection_id`, only those that are there now.
         """
+        # Whoever indexes a document holds its task first and then its row: the other way round, the
+        # two would wait for each other.
+        waiting = IngestionTask.filter(document_id__in=[document.id for document in documents])
+        await waiting.order_by("id").select_for_update().only("id")
         found = Document.filter(
             id__in=[document.id for document in documents], deleted_at__isnull=True
         )
         if collection_id is not None:
             found = found.filter(collection_id=collection_id)
-        there = {row.id for row in await found.select_for_update(no_key=True).only("id")}
+        there = {
+            row.id for row in await found.order_by("id").select_for_update(no_key=True).only("id")
+        }
         if not there:
             return there
         values: dict[str, Any] = {

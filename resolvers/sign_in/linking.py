@@ -12,11 +12,11 @@ from models.login import Login
 from models.security_event import EventKind
 from models.sign_in import SignInIdentity
 from models.user import User
-from resolvers.login_ends import end_logins
 from resolvers.audit import note
 from resolvers.context import Context
 from resolvers.errors import EmailNotVerified, InvalidInput, NotFound
 from resolvers.fresh_login import require_fresh_login
+from resolvers.login_ends import end_logins
 from resolvers.password_confirmation import confirm_password
 from resolvers.second_factor import require_code
 from resolvers.sign_in.flow import Arrival, FlowStart, begin_flow, end_flow

@@ -12,10 +12,10 @@ from tortoise.expressions import Q
 from models.login import Login
 from models.security_event import EventKind
 from models.sign_in import SignInFlow, SignInIdentity, SignInLogin, SpentLogout
-from resolvers.login_ends import end_logins
 from resolvers.audit import note, note_stranger
 from resolvers.context import Context
 from resolvers.errors import NotFound
+from resolvers.login_ends import end_logins
 from resolvers.sign_in.provider import Leaving, Provider, ProviderFailed
 
 log = logging.getLogger("groundql.accounts")

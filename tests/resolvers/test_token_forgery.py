@@ -32,7 +32,7 @@ from tests.resolvers.conftest import SECRET
 ALGORITHMS = ["HS256", "EdDSA", "RS256"]
 HASHES = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sha512}
 # Stolen from nobody: what an attacker signs with who has no key of ours.
-OWN_RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OWN_RSA = rsa.generate_private_key(public_exponent=65537, key_size=3072)
 OWN_EC = ec.generate_private_key(ec.SECP256R1())
 OWN_ED = ed25519.Ed25519PrivateKey.generate()
 GUESSES = ["", "secret", "password", "changeme", "your-256-bit-secret", "groundql", "\0", "0" * 32]
@@ -112,7 +112,7 @@ def tokens(request: pytest.FixtureRequest, clock: SettableClock) -> TokenService
     return TokenService(SECRET, clock, pair=key_pair(pem(made)))
 
 
-OWN_OTHER_RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OWN_OTHER_RSA = rsa.generate_private_key(public_exponent=65537, key_size=3072)
 
 
 @pytest.fixture

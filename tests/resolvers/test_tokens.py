@@ -175,7 +175,7 @@ def test_forged_signatures(tokens: TokenService, user: User, login: Login) -> No
     """No algorithm but HS256 counts, no key but ours, and nothing may be cut off or changed."""
     text, _ = tokens.access_token(user, login)
     head, body, signature = text.split(".")
-    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
     key_of_header = {"jwk": {"kty": "oct", "k": base64.b64encode(b"x" * 32).decode()}}
     forgeries = [
         forge(text, key=None, header={"alg": "none"}),
