@@ -1,11 +1,11 @@
-"""The settings about accounts: which passwords are accepted, and how logins are kept."""
+"""The settings about accounts: which passwords are accepted, and how people log in."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from resolvers.forbidden_words import MIN_LETTERS, compact
@@ -32,6 +32,40 @@ class AccountSettings(BaseSettings):
         ge=1,
         le=1_000_000,
         description="Mails about accounts that one network address may ask for per hour.",
+    )
+    address_sign_ins_per_minute: int = Field(
+        60,
+        ge=0,
+        description="Sign-ins by other providers that one network address may begin in a minute; "
+        "0: no limit.",
+    )
+    changes_per_hour: int = Field(
+        5_000,
+        ge=0,
+        description="Changes of accounts, rights and shares, logins among them, that a user may "
+        "make in an hour: each is a security event. 0: no limit.",
+    )
+    provider_logouts_per_minute: int = Field(
+        600,
+        ge=0,
+        description="Back-channel logouts that may come from one address in a minute; 0: no limit.",
+    )
+    audit_retention_days: int = Field(
+        365,
+        ge=0,
+        le=36_500,
+        description="Days after which a security event is deleted; 0 keeps all. The database "
+        "itself refuses to delete one that is younger than 30 days.",
+    )
+    oidc_providers: SecretStr = Field(
+        SecretStr(""),
+        description="Providers of OpenID Connect: a JSON object of name to issuer, client_id, "
+        "client_secret or client_secret_file; see docs/accounts.md. Empty: none.",
+    )
+    oidc_redirect_uris: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses of front ends that people come back to from a provider, separated "
+        "by commas, such as https://shop.example/signed-in. Each must be exactly the same.",
     )
     password_forbidden_words: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -110,23 +110,6 @@ class Settings(AccountSettings):
     sockets_per_address: int = Field(
         256, ge=0, description="Open WebSockets of one client address; 0: no limit."
     )
-    address_sign_ins_per_minute: int = Field(
-        60,
-        ge=0,
-        description="Sign-ins by other providers that one network address may begin in a minute; "
-        "0: no limit.",
-    )
-    changes_per_hour: int = Field(
-        5_000,
-        ge=0,
-        description="Changes of accounts, rights and shares, logins among them, that a user may "
-        "make in an hour: each is a security event. 0: no limit.",
-    )
-    provider_logouts_per_minute: int = Field(
-        600,
-        ge=0,
-        description="Back-channel logouts that may come from one address in a minute; 0: no limit.",
-    )
     subscriptions_per_user: int = Field(
         100,
         ge=0,
@@ -162,13 +145,6 @@ class Settings(AccountSettings):
         True,
         description="Log a line for each operation: request id, user, name, hash, status, time and "
         "address. With LOG_FORMAT=text: only if set.",
-    )
-    audit_retention_days: int = Field(
-        365,
-        ge=0,
-        le=36_500,
-        description="Days after which a security event is deleted; 0 keeps all. The database "
-        "itself refuses to delete one that is younger than 30 days.",
     )
 
     kb_dir: Path = Field(
@@ -284,16 +260,6 @@ class Settings(AccountSettings):
     )
     email_from: str = Field(
         "GroundQL <noreply@localhost>", description="Sender of the server's mails."
-    )
-    oidc_providers: SecretStr = Field(
-        SecretStr(""),
-        description="Providers of OpenID Connect: a JSON object of name to issuer, client_id, "
-        "client_secret or client_secret_file; see docs/accounts.md. Empty: none.",
-    )
-    oidc_redirect_uris: Annotated[tuple[str, ...], NoDecode] = Field(
-        (),
-        description="Addresses of front ends that people come back to from a provider, separated "
-        "by commas, such as https://shop.example/signed-in. Each must be exactly the same.",
     )
     retention_days: int = Field(
         30,

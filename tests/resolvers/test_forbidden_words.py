@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from models.store import Store
 from models.user import User
 from resolvers import account, password_changes, registration, roles
-from resolvers.audit import Origin
 from resolvers.context import Context
 from resolvers.errors import InvalidInput
+from resolvers.event_log import Origin
 from resolvers.forbidden_words import ForbiddenWords, compact, words_of_service
 from resolvers.password_rules import PasswordRules
 from tests.resolvers.conftest import EMAIL, PASSWORD, as_viewer, mailed_token
