@@ -164,14 +164,13 @@ async def _run(folder: Path, *, pages: int, questions: int, changes: int) -> Ing
         embedder = knowledge.embedding.embedder
         await add([make_page(number) for number in range(min(pages, 20))])
         await _all_ready()
-        alone = await _ask(pipeline, questions)
-        await asyncio.sleep(2.5)  # until nobody has asked for a while
         model = _Model(embedder, texts)
         await model.measure()
         before = await asyncio.to_thread(_reset_peak)
         blocks = await _index(add, pages, model, len(texts) / len(sample), knowledge)
         growth = await asyncio.to_thread(_peak_mb) - before
-        console.print("Asking while pages are indexed")
+        console.print("Asking, alone and while pages are indexed")
+        alone = await _ask(pipeline, questions)
         beside = await _beside(add, pipeline, questions, first=pages)
         await asyncio.sleep(2.5)
         searchable = [await _until_found(add, pipeline, number) for number in range(changes)]
